@@ -1,15 +1,38 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv
+.PHONY: help venv demo test check lock clean
 
-VENV := .venv/bin
+BIN := .venv/bin
 STAMP := .venv/.installed
+# Long runs and runs that need more than this machine have their own targets.
+LEFT_OUT := not slow and not cluster and not faults
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(STAMP) ## Make .venv from deploy/locks/dev.txt and install the project into it, editable
+venv: $(STAMP) ## Make .venv exactly what deploy/locks/dev.txt says, and install the project into it
 
-$(STAMP): deploy/locks/dev.txt deploy/locks/uv.txt pyproject.toml deploy/venv.sh
+$(STAMP): deploy/locks/dev.txt deploy/locks/uv.txt pyproject.toml deploy/venv.sh deploy/wheel_data.py
 	@deploy/venv.sh
 	@touch $@
+
+demo: $(STAMP) ## Run the whole bot here, with a local Slack and a small ML system (ARGS="--scripted --minute 2s")
+	@$(BIN)/python -m playground.parts install prometheus alertmanager
+	@$(BIN)/mlops-bot demo $(ARGS)
+
+test: $(STAMP) ## Run the tests (ARGS="tests/core -k ladder" for some of them)
+	@$(BIN)/python -m playground.parts install prometheus promtool alertmanager postgres chromium \
+		|| echo "test: going on; the tests that need a missing part will fail and name it"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(LEFT_OUT)" $(ARGS)
+
+check: $(STAMP) ## Judge the code without running it: ruff, mypy --strict, import contracts
+	@echo "check: ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+	@echo "check: mypy --strict" && $(BIN)/mypy
+	@echo "check: import contracts" && $(BIN)/lint-imports --no-logo
+
+lock: $(STAMP) ## Write deploy/locks/*.txt anew from pyproject.toml, with the newest versions it allows
+	@deploy/lock.sh
+
+clean: ## Remove .venv, what was built, and every cache inside this folder
+	@rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -57,7 +57,7 @@ PARTS = {
 }
 
 
-class MissingPart(Exception):  # noqa: N818 - the name is the sentence: a part is missing
+class MissingPart(Exception):
     """A program is not on this machine. The message says which, and what to type to get it."""
 
 
