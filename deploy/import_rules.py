@@ -47,7 +47,7 @@ class Only(Contract):
         return _is_under(module, self.modules) and not _is_under(module, self.but_not or [])
 
     def _is_allowed(self, importer: str, imported: str) -> bool:
-        if imported.split(".")[0] in sys.stdlib_module_names:
+        if imported.split(".", maxsplit=1)[0] in sys.stdlib_module_names:
             return True
         return _is_under(imported, [importer]) or _is_under(imported, self.may_import)
 

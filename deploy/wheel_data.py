@@ -17,7 +17,7 @@ class WheelData(BuildHookInterface):
     """Adds each folder of FOLDERS that exists to the wheel. Promises nothing about what is in them."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called by hatchling before the build; `version` is "standard" for a wheel, "editable" for `pip install -e`."""
+        """Called before a build; `version` is "standard" for a wheel and "editable" for `pip install -e`."""
         if version == "editable":
             return
         for name in FOLDERS:
