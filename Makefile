@@ -11,6 +11,7 @@ help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## Make .venv exactly what deploy/locks/dev.txt says, and install the project into it
+	@echo "venv: .venv is as deploy/locks/dev.txt says"
 
 $(STAMP): deploy/locks/dev.txt deploy/locks/uv.txt pyproject.toml deploy/venv.sh deploy/wheel_data.py
 	@deploy/venv.sh

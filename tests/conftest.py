@@ -1,0 +1,24 @@
+"""What holds for every test: nothing of the person's own settings reaches it, and a red run means a change."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# A developer's real tokens and databases must never be what a test talks to.
+for name in [name for name in os.environ if name.startswith(("SLACK_", "MLOPS_", "KUBE", "MLFLOW_", "DOCKER_"))]:
+    del os.environ[name]
+
+os.environ |= {
+    # Servers under test listen on the loopback; a proxy would answer in their place.
+    "NO_PROXY": "127.0.0.1,localhost,::1",
+    "no_proxy": "127.0.0.1,localhost,::1",
+    # The libraries stay silent about us, and charts need no screen.
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MPLBACKEND": "Agg",
+}
+
+# No deadlines: two busy cores stall now and then. Same examples each time: `--hypothesis-profile search` looks for new.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
