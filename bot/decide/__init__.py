@@ -1,0 +1,78 @@
+"""The pure core: an incident and an event in, a decision out. No I/O, no clock, no randomness, no logging.
+
+Every event is answered. What comes too late, twice or stale is a normal result with a named reason and no effect other
+than, where a person is behind it, a line in the audit.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bot import events as ev
+from bot.decide import incident as on_incident
+from bot.decide import ladder as on_ladder
+from bot.decide import plan as on_plan
+from bot.effects import Decision, Why
+from bot.events import Event
+from bot.model import Incident, TimerKind
+from bot.policy import Policy
+
+GONE = Why(code="no_incident", text="There is no such incident.", refused=True)
+
+
+def decide(incident: Incident | None, event: Event, now: datetime, policy: Policy) -> Decision:
+    """What the event means for the incident.
+
+    In: the incident as stored (None: there is none yet), the event, the one reading of the clock for this event, and the
+    rules in force. Out: the incident afterwards, the effects to store with it, and the reason. Raises nothing for any
+    combination of incident and event; does not promise that an effect succeeds.
+    """
+    if isinstance(event, ev.AlertsChanged):
+        return on_incident.alerts_changed(incident, event, now, policy)
+    if isinstance(event, ev.Declared):
+        return on_incident.declared(incident, event, now, policy)
+    if incident is None:
+        return Decision(incident=None, effects=(), why=GONE)
+    return _of_incident(incident, event, now, policy)
+
+
+def _of_incident(incident: Incident, event: Event, now: datetime, policy: Policy) -> Decision:
+    match event:
+        case ev.Acknowledged():
+            return on_incident.acknowledged(incident, event, now, policy)
+        case ev.Unacknowledged():
+            return on_incident.unacknowledged(incident, event, now, policy)
+        case ev.Assigned():
+            return on_incident.assigned(incident, event, now, policy)
+        case ev.SeverityChanged():
+            return on_incident.severity_changed(incident, event, now, policy)
+        case ev.Snoozed():
+            return on_incident.snoozed(incident, event, now, policy)
+        case ev.Resolved():
+            return on_incident.resolved(incident, event, now, policy)
+        case ev.Reopened():
+            return on_incident.reopened(incident, event, now, policy)
+        case ev.Noted():
+            return on_incident.noted(incident, event)
+        case ev.DiagnosticsAsked():
+            return on_incident.diagnostics_asked(incident, event)
+        case ev.FindingReported():
+            return on_incident.finding_reported(incident, event, now, policy)
+        case ev.EscalateClicked():
+            return on_ladder.escalate_clicked(incident, event, now, policy)
+        case ev.TimerDue():
+            return _timer_due(incident, event, now, policy)
+        case _:
+            return on_plan.decide_plan(incident, event, now, policy)
+
+
+def _timer_due(incident: Incident, event: ev.TimerDue, now: datetime, policy: Policy) -> Decision:
+    match event.kind:
+        case TimerKind.ESCALATE | TimerKind.REPEAT:
+            return on_ladder.level_due(incident, event, now, policy)
+        case TimerKind.UNSNOOZE:
+            return on_incident.snooze_over(incident, event, now, policy)
+        case TimerKind.QUIET:
+            return on_incident.quiet_over(incident, event, now, policy)
+        case TimerKind.EXPIRE:
+            return on_plan.expired(incident, event, now, policy)

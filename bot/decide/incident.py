@@ -1,0 +1,332 @@
+"""What happens to an incident as such: it opens, is owned, changes its severity, rests, ends, comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from bot import events as ev
+from bot.decide import ladder
+from bot.decide.results import changed, late, refused
+from bot.effects import Decision, Effect, PostToThread, Record, RunDiagnostics, SetTimer, ShowHeadline, Why
+from bot.model import SYSTEM, Incident, IncidentKind, IncidentState, Severity, TimerKind, Who
+from bot.policy import Policy
+from bot.policy.approval import may_steer, refuse
+from bot.policy.escalation import armed, silent
+from bot.policy.severity import classify
+from bot.states import INCIDENT
+
+_NAMES_SHOWN = 20
+
+
+def alerts_changed(incident: Incident | None, event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
+    """Alerts began or stopped firing: open, update, reopen, or start the quiet period."""
+    if incident is None:
+        if not any(alert.firing for alert in event.changed):
+            return late(None, "resolved_unknown", "Alerts ended that never opened an incident.")
+        return _opened(event, now, policy)
+    firing = [alert for alert in event.changed if alert.firing]
+    before = incident
+    incident = _counted(incident, event)
+    if firing:
+        return _fired(before, incident, event, now, policy)
+    return _cleared(incident, event, now, policy)
+
+
+def declared(incident: Incident | None, event: ev.Declared, now: datetime, policy: Policy) -> Decision:
+    """A person opens an incident by hand; or a guarded action needs a thread of its own."""
+    if incident is not None and incident.is_open:
+        return late(incident, "already_open", f"{incident.id} is already open for {incident.subject.label}.")
+    system = policy.system(event.subject.system)
+    is_change = event.kind is IncidentKind.CHANGE
+    escalation = silent(now) if is_change else armed(system, event.severity, now)
+    opened = Incident(
+        id=event.incident_id, key=event.key, kind=event.kind, state=IncidentState.OPEN, epoch=1,
+        severity=event.severity, severity_why="asked for by a person" if is_change else f"declared by {ladder.on_it(event.by)}",
+        subject=event.subject, title=event.title, symptom=event.title, channel=system.channel, opened_at=now,
+        started_at=now, escalation=escalation, runbook=event.runbook,
+    )  # fmt: skip
+    record = Record(kind="declared", by=event.by, text=f"opened {opened.id}: {event.title}", data={"kind": event.kind})
+    diagnostics: tuple[Effect, ...] = () if is_change else (RunDiagnostics(),)
+    effects = (record, ShowHeadline(), *ladder.timer(opened), *diagnostics)
+    return Decision(incident=opened, effects=effects, why=Why(code="opened", text=f"Opened {opened.id}."))
+
+
+def acknowledged(incident: Incident, event: ev.Acknowledged, now: datetime, policy: Policy) -> Decision:
+    """Somebody takes it: the ladder rests."""
+    no = _may_steer(incident, event.by, policy)
+    if no:
+        return no
+    if event.epoch is not None and event.epoch != incident.epoch and incident.state is not IncidentState.ACKNOWLEDGED:
+        why = refuse("stale_click", "This button is from an earlier state; look at the headline.")
+        return refused(incident, why, event.by)
+    state = INCIDENT.next(incident.state, "acknowledged")
+    if state is None:
+        return late(incident, "already", _already(incident))
+    rested, effects = ladder.rest(incident)
+    owned = replace(
+        rested, state=state, owner=event.by, acked_at=now, acked_by=event.by, snoozed_until=None,
+        first_acked_at=incident.first_acked_at or now,
+    )  # fmt: skip
+    text = f"{ladder.on_it(event.by)} is on it; nobody else is paged."
+    return changed(owned, "acknowledged", text, Record(kind="acknowledged", by=event.by, text="acknowledged"), *effects)
+
+
+def unacknowledged(incident: Incident, event: ev.Unacknowledged, now: datetime, policy: Policy) -> Decision:
+    """Somebody gives it back: the ladder starts again."""
+    no = _may_steer(incident, event.by, policy)
+    if no:
+        return no
+    state = INCIDENT.next(incident.state, "unacknowledged")
+    if state is None:
+        return late(incident, "already", f"{incident.id} is {incident.state}, so there is nothing to give back.")
+    moved, effects = ladder.rearm(incident, now, policy)
+    moved = replace(moved, state=state, owner=None, acked_at=None, acked_by=None)
+    text = "Given back. The ladder starts again now."
+    return changed(
+        moved, "unacknowledged", text, Record(kind="unacknowledged", by=event.by, text="gave it back"), *effects
+    )
+
+
+def assigned(incident: Incident, event: ev.Assigned, now: datetime, policy: Policy) -> Decision:
+    """Somebody hands it to a person, who then owns it."""
+    no = _may_steer(incident, event.by, policy)
+    if no:
+        return no
+    if not incident.is_open:
+        return refused(incident, refuse("not_open", f"{incident.id} is resolved; reopen it first."), event.by)
+    rested, effects = ladder.rest(incident)
+    owned = replace(
+        rested, state=IncidentState.ACKNOWLEDGED, owner=event.to, acked_at=now, acked_by=event.by, snoozed_until=None,
+        first_acked_at=incident.first_acked_at or now,
+    )  # fmt: skip
+    record = Record(
+        kind="assigned", by=event.by, text=f"handed it to {ladder.on_it(event.to)}", data={"to": event.to.user_id}
+    )
+    text = f"{ladder.on_it(event.to)} owns {incident.id} now."
+    return changed(owned, "assigned", text, record, *effects)
+
+
+def severity_changed(incident: Incident, event: ev.SeverityChanged, now: datetime, policy: Policy) -> Decision:
+    """A person sets the severity, up or down; the ladder is planned anew."""
+    del now
+    no = _may_steer(incident, event.by, policy)
+    if no:
+        return no
+    if not incident.is_open:
+        return refused(incident, refuse("not_open", f"{incident.id} is resolved; reopen it first."), event.by)
+    if event.to is incident.severity:
+        return late(incident, "already", f"{incident.id} is {event.to} already.")
+    return _set_severity(incident, event.to, event.reason or f"set by {ladder.on_it(event.by)}", event.by, policy)
+
+
+def snoozed(incident: Incident, event: ev.Snoozed, now: datetime, policy: Policy) -> Decision:
+    """Nobody is paged until the given time; then the ladder starts again."""
+    no = _may_steer(incident, event.by, policy)
+    if no:
+        return no
+    state = INCIDENT.next(incident.state, "snoozed")
+    if state is None:
+        return refused(
+            incident, refuse("not_open", f"{incident.id} is resolved; there is nothing to snooze."), event.by
+        )
+    if event.until <= now:
+        return refused(incident, refuse("not_ahead", "The snooze must end in the future."), event.by)
+    rested, effects = ladder.rest(incident)
+    moved = replace(rested, state=state, snoozed_until=event.until)
+    timer = SetTimer(kind=TimerKind.UNSNOOZE, due_at=event.until, epoch=moved.epoch)
+    record = Record(kind="snoozed", by=event.by, text=f"snoozed until {event.until.isoformat()}")
+    return changed(
+        moved, "snoozed", f"{incident.id} is snoozed; paging starts again afterwards.", record, *effects, timer
+    )
+
+
+def snooze_over(incident: Incident, event: ev.TimerDue, now: datetime, policy: Policy) -> Decision:
+    """The snooze ended: the ladder starts again."""
+    state = INCIDENT.next(incident.state, "unsnoozed")
+    if state is None or event.epoch != incident.epoch:
+        return late(incident, "stale_timer", "The snooze was ended before its time.")
+    if incident.snoozed_until is not None and now < incident.snoozed_until:
+        again = SetTimer(kind=TimerKind.UNSNOOZE, due_at=incident.snoozed_until, epoch=incident.epoch)
+        return Decision(incident=incident, effects=(again,), why=Why(code="too_early", text="Not due yet."))
+    moved, effects = ladder.rearm(incident, now, policy)
+    moved = replace(moved, state=state, snoozed_until=None, owner=None, acked_at=None, acked_by=None)
+    record = Record(kind="unsnoozed", by=SYSTEM, text="the snooze is over; the ladder starts again")
+    return changed(moved, "unsnoozed", "The snooze is over.", record, *effects)
+
+
+def resolved(incident: Incident, event: ev.Resolved, now: datetime, policy: Policy) -> Decision:
+    """A person says that it is over."""
+    no = _may_steer(incident, event.by, policy)
+    if no:
+        return no
+    if INCIDENT.next(incident.state, "resolved") is None:
+        return late(incident, "already", f"{incident.id} is resolved already.")
+    running = [plan.id for plan in incident.plans if plan.state.value in {"approved", "running", "watching"}]
+    if running:
+        why = refuse("action_running", f"Plan {running[0]} is still running; wait for its result, then resolve.")
+        return refused(incident, why, event.by)
+    return _end(incident, event.by, event.note or "resolved by hand", "resolved", now)
+
+
+def quiet_over(incident: Incident, event: ev.TimerDue, now: datetime, policy: Policy) -> Decision:
+    """Every alert was silent for the whole quiet period."""
+    due = incident.quiet_until
+    if INCIDENT.next(incident.state, "quiet_over") is None or due is None or incident.firing:
+        return late(incident, "stale_timer", "An alert fired again, or the incident is over already.")
+    running = any(plan.state.value in {"approved", "running", "watching"} for plan in incident.plans)
+    if now < due or running:
+        # While an action is being proven the incident stays open: its result belongs to the summary.
+        quiet = policy.system(incident.subject.system).quiet
+        again = SetTimer(kind=TimerKind.QUIET, due_at=due if now < due else now + quiet, epoch=0, number=event.number)
+        return Decision(incident=incident, effects=(again,), why=Why(code="too_early", text="Not due yet."))
+    return _end(incident, SYSTEM, "every alert has stopped", "quiet_over", now)
+
+
+def reopened(incident: Incident, event: ev.Reopened, now: datetime, policy: Policy) -> Decision:
+    """A person says that it is not over."""
+    no = _may_steer(incident, event.by, policy)
+    if no:
+        return no
+    if INCIDENT.next(incident.state, "reopened") is None:
+        return late(incident, "already", f"{incident.id} is not resolved, so it cannot be reopened.")
+    moved, effects = _reopen(incident, now, policy)
+    return changed(
+        moved,
+        "reopened",
+        f"{incident.id} is open again.",
+        Record(kind="reopened", by=event.by, text="reopened"),
+        *effects,
+    )
+
+
+def noted(incident: Incident, event: ev.Noted) -> Decision:
+    """A remark for the timeline."""
+    record = Record(kind="noted", by=event.by, text=event.text[:2000])
+    return Decision(incident=incident, effects=(record,), why=Why(code="noted", text="Noted in the timeline."))
+
+
+def diagnostics_asked(incident: Incident, event: ev.DiagnosticsAsked) -> Decision:
+    """A person wants fresh evidence."""
+    record = Record(kind="diagnosed", by=event.by, text="asked for diagnostics")
+    effects = (record, RunDiagnostics(names=event.names))
+    return Decision(incident=incident, effects=effects, why=Why(code="diagnosing", text="Gathering evidence…"))
+
+
+def finding_reported(incident: Incident, event: ev.FindingReported, now: datetime, policy: Policy) -> Decision:
+    """Evidence goes to the thread; it may raise the severity, never lower it."""
+    del now
+    finding = event.finding
+    post = PostToThread(template="diagnosis", kind="diagnostic", data={
+        "diagnostic": finding.diagnostic, "sentence": finding.sentence, "rows": [list(row) for row in finding.rows],
+        "available": finding.available, "took_s": finding.took_s, "picture": finding.picture,
+        "picture_alt": finding.picture_alt, "at": finding.at.isoformat() if finding.at else "",
+    })  # fmt: skip
+    why = Why(code="finding", text=finding.sentence)
+    worse = finding.severity is not None and finding.severity.is_worse_than(incident.severity)
+    if not incident.is_open or not worse or finding.severity is None:
+        return Decision(incident=incident, effects=(post,), why=why)
+    raised = _set_severity(incident, finding.severity, finding.severity_why or finding.sentence, SYSTEM, policy)
+    return replace(raised, effects=(post, *raised.effects))
+
+
+def _opened(event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
+    system = policy.system(event.subject.system)
+    firing = tuple(alert for alert in event.changed if alert.firing)
+    severity, why = classify(firing, system)
+    worst = min(firing, key=lambda alert: classify((alert,), system)[0].rank)
+    opened = Incident(
+        id=event.incident_id, key=event.key, kind=IncidentKind.ALERT, state=IncidentState.OPEN, epoch=1, severity=severity,
+        severity_why=why, subject=event.subject, title=worst.name,
+        symptom=worst.annotations.get("summary") or worst.annotations.get("description") or worst.name,
+        channel=system.channel, opened_at=now, started_at=min(alert.starts_at for alert in firing),
+        escalation=armed(system, severity, now), links=event.links, runbook=event.runbook,
+    )  # fmt: skip
+    opened = _counted(opened, event)
+    record = Record(
+        kind="opened", by=SYSTEM, text=f"{severity}: {why}", data={"alert": worst.name, "severity": severity}
+    )
+    effects = (record, ShowHeadline(), *ladder.timer(opened), RunDiagnostics())
+    return Decision(incident=opened, effects=effects, why=Why(code="opened", text=f"{severity}: {why}"))
+
+
+def _fired(before: Incident, incident: Incident, event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
+    system = policy.system(incident.subject.system)
+    firing = tuple(alert for alert in event.changed if alert.firing)
+    names = ", ".join(sorted({alert.name[:80] for alert in firing})[:5])
+    record = Record(kind="alerts_fired", by=SYSTEM, text=f"{len(firing)} more: {names}")
+    incident = replace(incident, quiet_until=None)
+    effects: tuple[Effect, ...] = (record,)
+    if not before.is_open:
+        incident, more = _reopen(incident, now, policy)
+        effects = (*effects, Record(kind="reopened", by=SYSTEM, text="an alert fired again"), *more, RunDiagnostics())
+    severity, why = classify(firing, system)
+    if severity.is_worse_than(incident.severity):
+        raised = _set_severity(incident, severity, why, SYSTEM, policy)
+        return replace(raised, effects=(*effects, *raised.effects))
+    return changed(incident, "alerts_fired", f"{names} joined {incident.id}.", *effects)
+
+
+def _cleared(incident: Incident, event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
+    names = ", ".join(sorted({alert.name[:80] for alert in event.changed})[:5])
+    record = Record(kind="alerts_cleared", by=SYSTEM, text=f"stopped: {names}")
+    if not incident.is_open:
+        return Decision(incident=incident, effects=(record,), why=Why(code="late_clear", text="Already resolved."))
+    if incident.firing:
+        return changed(incident, "alerts_cleared", f"{incident.firing} still firing.", record)
+    until = now + policy.system(incident.subject.system).quiet
+    timer = SetTimer(kind=TimerKind.QUIET, due_at=until, epoch=0, number=0)
+    incident = replace(incident, quiet_until=until)
+    return changed(incident, "all_clear", "Every alert has stopped; it resolves after the quiet period.", record, timer)
+
+
+def _counted(incident: Incident, event: ev.AlertsChanged) -> Incident:
+    names = dict.fromkeys((*incident.alert_names, *(alert.name[:120] for alert in event.changed if alert.firing)))
+    starts = [alert.starts_at for alert in event.changed if alert.firing and incident.is_open]
+    links = dict((*event.links, *incident.links))
+    return replace(
+        incident, firing=event.firing, total=event.total, truncated=event.truncated, links=tuple(links.items())[:10],
+        alert_names=tuple(names)[:_NAMES_SHOWN], started_at=min((incident.started_at, *starts)),
+        runbook=incident.runbook or event.runbook,
+    )  # fmt: skip
+
+
+def _set_severity(incident: Incident, to: Severity, why: str, by: Who, policy: Policy) -> Decision:
+    word = "raised" if to.is_worse_than(incident.severity) else "lowered"
+    moved, effects = ladder.replan(replace(incident, severity=to, severity_why=why), policy)
+    text = f"{word} from {incident.severity} to {to}: {why}"
+    record = Record(kind="severity", by=by, text=text, data={"from": incident.severity, "to": to})
+    post = PostToThread(template="note", data={"text": text, "by": by.user_id})
+    return changed(moved, "severity", text, record, *effects, post)
+
+
+def _end(incident: Incident, by: Who, note: str, event: str, now: datetime) -> Decision:
+    state = INCIDENT.next(incident.state, event) or incident.state
+    stopped, effects = ladder.stop(incident)
+    ended = replace(
+        stopped, state=state, resolved_at=now, resolved_by=by, snoozed_until=None, quiet_until=None,
+    )  # fmt: skip
+    record = Record(kind="resolved", by=by, text=note[:2000])
+    summary = PostToThread(template="summary", data={"note": note[:2000]}, kind="result")
+    return changed(ended, "resolved", f"{incident.id} is resolved: {note}", record, *effects, summary)
+
+
+def _reopen(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
+    moved, effects = ladder.rearm(incident, now, policy)
+    moved = replace(
+        moved, state=IncidentState.OPEN, resolved_at=None, resolved_by=None, owner=None, acked_at=None, acked_by=None,
+        quiet_until=None, reopened=incident.reopened + 1,
+    )  # fmt: skip
+    return moved, effects
+
+
+def _may_steer(incident: Incident, who: Who, policy: Policy) -> Decision | None:
+    verdict = may_steer(policy, policy.system(incident.subject.system), who)
+    return refused(incident, verdict, who) if verdict.refused else None
+
+
+def _already(incident: Incident) -> str:
+    if incident.state is IncidentState.RESOLVED:
+        return f"{incident.id} is resolved already."
+    who = ladder.on_it(incident.acked_by) if incident.acked_by else "somebody"
+    return f"{incident.id} is already taken by {who}."

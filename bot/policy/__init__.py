@@ -1,0 +1,169 @@
+"""The rules people set, as data, and the pure functions that judge by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bot.model import Level, Severity, Who
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody the configuration knows. Whoever is not listed may look, but not steer or act."""
+
+    key: str  # "alice": the name used in configuration files
+    who: Who
+    roles: frozenset[str] = frozenset()  # "oncall", "engineer", "manager", "director", …
+    shell_user: str = ""  # login name that may act as this person with `mlops-bot run`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeverityRule:
+    """When an alert matches, the incident is at least this bad. Rules are tried in order, the worst match wins."""
+
+    name: str
+    severity: Severity
+    because: str  # words for people: "nothing is served"
+    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # label → allowed values; empty matches all
+    signal: str = ""  # the alert's label `signal`, "" for any
+    below: float | None = None  # the alert's value must be under this
+    above: float | None = None  # or over this
+    word: str = "critical"  # which bound it is: "critical bound", "warning bound"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """Whom to page and when, for one severity."""
+
+    levels: tuple[Level, ...]
+    repeat_every: timedelta = timedelta(minutes=30)  # after the last level, until somebody answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRule:
+    """Who must agree to actions of one tier."""
+
+    tier: str
+    needed: int
+    roles: frozenset[str]  # a person with any of them may approve; empty: nobody may
+    self_by_oncall: bool = False  # the requester's own approval counts while a P0 or P1 is open and they are on call
+    break_glass: bool = False  # on call may set the two-person rule aside on a P0, with a reason
+
+
+TIERS = ("light", "change", "dangerous")  # in rising order
+CLOSED = ApprovalRule(tier="closed", needed=1, roles=frozenset())  # what an unknown tier means: nobody may
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What a metric of a model or service should keep to."""
+
+    signal: str  # "accuracy"
+    query: str  # PromQL that gives one number
+    below: float | None = None  # bad when under
+    above: float | None = None  # bad when over
+    unit: str = ""  # "", "s", "ratio", "per_s"
+    title: str = ""
+
+    def is_met_by(self, value: float) -> bool:
+        """True when the value is within the bound."""
+        if self.below is not None and value < self.below:
+            return False
+        return not (self.above is not None and value > self.above)
+
+    @property
+    def limit(self) -> str:
+        """The bound in words: "at least 0.8"."""
+        parts = [f"at least {self.below:g}"] if self.below is not None else []
+        parts += [f"at most {self.above:g}"] if self.above is not None else []
+        return " and ".join(parts) or "no bound"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProfile:
+    """One model of a system: where it is registered, who serves it, what is good for it."""
+
+    name: str
+    service: str
+    registry: str = ""  # name of a backend of the system that is a model registry
+    server: str = ""  # name of a backend that is a model server
+    metrics: str = ""  # name of a backend that answers metric queries
+    alias: str = "champion"
+    bounds: tuple[Bound, ...] = ()
+    served_query: str = ""  # PromQL whose label `version` tells what was served when
+    watch_for: timedelta = timedelta(minutes=10)  # how long the proof after a change may take
+    proven_after: timedelta = timedelta(minutes=5)  # how long a version must have served within bounds to be known-good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The profile of one system, as far as the core needs it."""
+
+    name: str
+    title: str = ""
+    environment: str = "production"
+    owner: str = ""
+    channel: str = ""  # Slack channel, "#name" or id
+    catch_all: tuple[str, ...] = ()  # targets when a level reaches nobody; never empty after checking
+    oncall: tuple[str, ...] = ()  # person keys, first is primary
+    services: tuple[str, ...] = ()
+    models: tuple[ModelProfile, ...] = ()
+    severity_rules: tuple[SeverityRule, ...] = ()
+    ladders: Mapping[Severity, Ladder] = field(default_factory=dict)
+    approvals: Mapping[str, ApprovalRule] = field(default_factory=dict)  # tier → rule
+    request_roles: frozenset[str] = frozenset({"oncall", "engineer"})  # who may ask for guarded actions
+    steer_roles: frozenset[str] = frozenset()  # who may steer; empty: everybody listed
+    quiet: timedelta = timedelta(minutes=5)  # silence before an incident resolves by itself
+    reopen_within: timedelta = timedelta(minutes=30)
+    expiry: Mapping[Severity, timedelta] = field(default_factory=dict)  # of pending approvals
+
+    def model(self, name: str) -> ModelProfile | None:
+        """The model of that name, None when the profile does not list it."""
+        return next((model for model in self.models if model.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything the core judges by."""
+
+    people: tuple[Person, ...] = ()
+    systems: Mapping[str, System] = field(default_factory=dict)
+    default: System = field(default_factory=lambda: System(name="unmapped"))
+
+    def system(self, name: str) -> System:
+        """The profile of that system, the default one when it is not known."""
+        return self.systems.get(name, self.default)
+
+    def person(self, who: Who) -> Person | None:
+        """The listed person with this identity, None for anybody else."""
+        return next((person for person in self.people if person.who == who), None)
+
+    def by_key(self, key: str) -> Person | None:
+        """The listed person with this key."""
+        return next((person for person in self.people if person.key == key), None)
+
+    def on_call(self, system: str, now: datetime) -> tuple[Person, ...]:
+        """Who is on call for the system at that time, primary first."""
+        del now  # rotations will need it; a fixed list does not
+        found = (self.by_key(key) for key in self.system(system).oncall)
+        return tuple(person for person in found if person is not None)
+
+    def is_on_call(self, who: Who, system: str, now: datetime) -> bool:
+        """True when this person is on call for the system."""
+        return any(person.who == who for person in self.on_call(system, now))
+
+    def resolve(self, target: str, system: str, now: datetime) -> tuple[str, ...]:
+        """Addresses ("user:U1", "channel:C1") that a target reaches now; empty when it reaches nobody."""
+        kind, _, name = target.partition(":")
+        if kind == "oncall":
+            return tuple(f"user:{person.who.user_id}" for person in self.on_call(system, now)[:1])
+        if kind == "role" and name:
+            return tuple(f"user:{person.who.user_id}" for person in self.people if name in person.roles)
+        if kind == "person":
+            person = self.by_key(name)
+            return (f"user:{person.who.user_id}",) if person else ()
+        if kind == "channel" and name:
+            return (f"channel:{name}",)
+        return ()

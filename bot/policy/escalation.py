@@ -1,0 +1,93 @@
+"""The ladder of people: defaults, due times, and what a level that reaches nobody does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.model import Escalation, EscalationState, Level, Severity
+from bot.policy import Ladder, Policy, System
+
+_DEFAULT_TARGETS = (("oncall",), ("role:senior",), ("role:manager",), ("role:director",))
+# First bound of each severity; levels 2–4 follow at twice, four and eight times it.
+_FIRST_BOUND = {
+    Severity.P0: timedelta(minutes=15),
+    Severity.P1: timedelta(hours=1),
+    Severity.P2: timedelta(hours=4),
+    Severity.P3: timedelta(hours=24),
+}
+
+
+def default_ladder(severity: Severity) -> Ladder:
+    """Four levels: on call, senior, manager, director, at 1, 2, 4 and 8 times the severity's response time."""
+    first = _FIRST_BOUND[severity]
+    return Ladder(
+        levels=tuple(
+            Level(number=n, after=first * 2 ** (n - 1), targets=targets)
+            for n, targets in enumerate(_DEFAULT_TARGETS, 1)
+        )
+    )
+
+
+def ladder_for(system: System, severity: Severity) -> Ladder:
+    """The profile's ladder for the severity, the default one where the profile has none or an empty one."""
+    ladder = system.ladders.get(severity)
+    return ladder if ladder is not None and ladder.levels else default_ladder(severity)
+
+
+def armed(system: System, severity: Severity, base_at: datetime) -> Escalation:
+    """A fresh ladder that starts at `base_at`."""
+    ladder = ladder_for(system, severity)
+    return Escalation(
+        state=EscalationState.ARMED,
+        levels=ladder.levels,
+        base_at=base_at,
+        next_number=1,
+        next_due_at=base_at + ladder.levels[0].after,
+        repeat_every=ladder.repeat_every,
+    )
+
+
+def silent(base_at: datetime) -> Escalation:
+    """A ladder that never pages anybody (for a change without an incident)."""
+    return Escalation(
+        state=EscalationState.STOPPED,
+        levels=(),
+        base_at=base_at,
+        next_number=1,
+        next_due_at=None,
+        repeat_every=timedelta(minutes=30),
+    )
+
+
+def due_at(escalation: Escalation, number: int) -> datetime:
+    """When level `number` is due: absolute, so that an outage never pushes the later levels back."""
+    return escalation.base_at + escalation.levels[number - 1].after
+
+
+def replanned(escalation: Escalation, system: System, severity: Severity) -> Escalation:
+    """The same climb on the ladder of another severity; levels already paged are not paged again."""
+    ladder = ladder_for(system, severity)
+    fresh = replace(escalation, levels=ladder.levels, repeat_every=ladder.repeat_every)
+    number = min(escalation.next_number, len(ladder.levels) + 1)
+    if escalation.state is not EscalationState.ARMED:
+        return replace(fresh, next_number=number)
+    if number > len(ladder.levels):
+        return replace(fresh, next_number=number, state=EscalationState.REPEATING)
+    return replace(fresh, next_number=number, next_due_at=due_at(fresh, number))
+
+
+def reached(policy: Policy, system: System, targets: tuple[str, ...], now: datetime) -> tuple[tuple[str, ...], str]:
+    """Addresses the targets reach now, in order and once each; and why nobody is reached, "" when somebody is."""
+    found: list[str] = []
+    for target in targets:
+        found += [address for address in policy.resolve(target, system.name, now) if address not in found]
+    if found:
+        return tuple(found), ""
+    return (), f"{', '.join(targets) or 'this level'} reaches nobody now"
+
+
+def catch_all(policy: Policy, system: System, now: datetime) -> tuple[str, ...]:
+    """Where a page goes that would otherwise reach nobody: the profile's catch-all, then the incident channel."""
+    addresses, _ = reached(policy, system, system.catch_all, now)
+    return addresses or (f"channel:{system.channel}",)

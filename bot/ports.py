@@ -1,0 +1,204 @@
+"""What the bot asks of foreign systems: small Protocols, stated by those who use them.
+
+A backend raises `Foreign` when it could not answer, with a bounded reason; it never guesses and never returns a default.
+Every call is bounded in time by the backend itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
+
+from bot.model import Draft, Finding, Incident, Outcome, Plan
+from bot.policy import ModelProfile, System
+
+
+class Foreign(Exception):
+    """A foreign system did not do what it was asked.
+
+    `reason` is one of: unreachable, timeout, refused, not_found, conflict, invalid, overloaded, broken.
+    `sentence` is for people and holds no secret. `happened` tells whether a change took place: False (surely not),
+    None (cannot be told).
+    """
+
+    def __init__(self, reason: str, sentence: str, *, happened: bool | None = None) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+        self.happened = happened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """One registered version. `version` is compared as text, never as a number."""
+
+    version: str
+    status: str  # "READY" or what the registry says
+    created_at: datetime
+    run_id: str = ""
+    stage: str = ""
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class ModelRegistry(Protocol):
+    """Where model versions and the names that point at them are kept."""
+
+    def versions(self, model: str) -> Sequence[ModelVersion]:
+        """Every version, newest number first."""
+
+    def alias(self, model: str, alias: str) -> str | None:
+        """The version an alias points at, None when there is no such alias."""
+
+    def move_alias(self, model: str, alias: str, *, expected: str, to: str) -> None:
+        """Point the alias at `to` if it still points at `expected`; Foreign("conflict") when it does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a serving process says about itself."""
+
+    model: str
+    version: str
+    alias: str
+    loaded_at: datetime | None
+
+
+class ModelServer(Protocol):
+    """A process that serves a model."""
+
+    def served(self, model: str) -> Served:
+        """What is loaded right now, asked of the process itself."""
+
+    def reload(self, model: str, alias: str) -> str:
+        """Load what the alias points at; returns the version that is served then."""
+
+    def is_healthy(self) -> tuple[bool, str]:
+        """Whether the process says it can serve, and its own words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One series' value. An empty answer is no sample at all, which is not zero."""
+
+    labels: Mapping[str, str]
+    at: datetime
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One series over a time; points are (time, value), oldest first."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[datetime, float], ...]
+
+
+class Metrics(Protocol):
+    """A store of time series."""
+
+    def instant(self, query: str) -> Sequence[Sample]:
+        """The query's value now; NaN samples are left out."""
+
+    def over(self, query: str, start: datetime, end: datetime, step: timedelta) -> Sequence[Series]:
+        """The query's values between two times."""
+
+
+Backends = Mapping[str, object]  # a system's backends by the name its profile gives them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """An entry of the ledger: something that was in production changed."""
+
+    system: str
+    model: str
+    what: str  # "alias champion" or "served"
+    from_: str  # "" for the first observation
+    to: str
+    earliest_at: datetime  # it happened between these two
+    latest_at: datetime
+    by: str = ""  # who, when we did it ourselves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What an action or a diagnostic may look at. Times come from here, never from a clock."""
+
+    now: datetime
+    system: System
+    model: ModelProfile | None
+    service: str
+    backends: Backends
+    incident: Incident | None = None
+    bad_versions: Mapping[str, str] = field(default_factory=dict)  # version → why it was marked bad
+    moves: tuple[Move, ...] = ()  # the ledger of this model, newest first
+    draw: Callable[[Mapping[str, object]], str] | None = None  # chart worker: specification → path of a PNG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An action will not be proposed: why, and what to do next, in one or two sentences."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What an attempt at a step, or a look at its effect, tells."""
+
+    outcome: Outcome
+    detail: str
+
+
+@runtime_checkable
+class Action(Protocol):
+    """One kind of guarded change. A module in handlers/actions offers one as `ACTION`."""
+
+    name: str  # the verb
+    usage: str  # "rollback <model> [to <version>]"
+    summary: str  # one line for help
+
+    def parse(self, words: Sequence[str], system: System) -> tuple[str, dict[str, str]] | Refusal:
+        """Subject name and validated arguments from what a person typed; everything else is refused."""
+
+    def draw(self, scene: Scene, request: Mapping[str, str]) -> Draft | Refusal:
+        """Read the target and propose a change. Reads only."""
+
+    def fingerprint(self, scene: Scene, plan: Plan) -> dict[str, str]:
+        """The facts of the draft's fingerprint, read again."""
+
+    def perform(self, scene: Scene, plan: Plan, step: str) -> Seen:
+        """Make the step's call, or look at its proof. Called at most once per stored intent."""
+
+    def observe(self, scene: Scene, plan: Plan, step: str) -> Seen:
+        """Look whether the step's effect is there, changing nothing. NOT_YET: it surely is not."""
+
+
+@runtime_checkable
+class Diagnostic(Protocol):
+    """One read-only question. A module in handlers/diagnostics offers one as `DIAGNOSTIC`."""
+
+    name: str
+    question: str  # for people
+    needs: tuple[str, ...]  # kinds of backend: "metrics", "registry", "server"
+
+    def ask(self, scene: Scene) -> Finding:
+        """The answer. Raises Foreign when a backend cannot answer."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A kind of foreign system. A module in handlers/backends offers one as `BACKEND`."""
+
+    kind: str  # name used in profiles: "mlflow"
+    offers: tuple[str, ...]  # "registry", "server", "metrics"
+    settings: tuple[str, ...]  # keys it takes in a profile
+
+    def build(self, settings: Mapping[str, str]) -> object:
+        """A client; makes no call yet. ValueError names the setting that is missing or wrong."""
+
+    def check(self, client: object) -> str:
+        """A cheap call that proves the connection works; returns words for `doctor`, raises Foreign."""
