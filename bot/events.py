@@ -123,6 +123,11 @@ class TimerDue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unattended:
+    """The auditor found the incident open with nothing that would ever page anybody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FindingReported:
     """A diagnostic answered."""
 
@@ -221,5 +226,5 @@ class StepObserved:
 Event = (
     AlertsChanged | Declared | Acknowledged | Unacknowledged | Assigned | SeverityChanged | Snoozed | Resolved | Reopened
     | Noted | EscalateClicked | TimerDue | FindingReported | DiagnosticsAsked | ActionRequested | PlanDrawn | PlanRefused
-    | ApproveClicked | RejectClicked | TargetReread | StepBegun | StepObserved
+    | ApproveClicked | RejectClicked | TargetReread | StepBegun | StepObserved | Unattended
 )  # fmt: skip

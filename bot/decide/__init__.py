@@ -60,6 +60,8 @@ def _of_incident(incident: Incident, event: Event, now: datetime, policy: Policy
             return on_incident.finding_reported(incident, event, now, policy)
         case ev.EscalateClicked():
             return on_ladder.escalate_clicked(incident, event, now, policy)
+        case ev.Unattended():
+            return on_ladder.unattended(incident, now, policy)
         case ev.TimerDue():
             return _timer_due(incident, event, now, policy)
         case _:

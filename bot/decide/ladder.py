@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from bot.decide.results import changed, late, refused
 from bot.effects import Decision, Effect, Page, Record, SetTimer, StopPaging
 from bot.events import EscalateClicked, TimerDue
-from bot.model import SYSTEM, Escalation, EscalationState, Incident, IncidentKind, Paged, TimerKind, Who
+from bot.model import SYSTEM, Escalation, EscalationState, Incident, IncidentKind, IncidentState, Paged, TimerKind, Who
 from bot.policy import Policy
 from bot.policy.approval import may_steer, refuse
 from bot.policy.escalation import armed, catch_all, due_at, reached, replanned
@@ -204,6 +204,24 @@ def _climb_text(before: Incident, after: Incident) -> str:
     if not levels:
         return "The last level is paged again."
     return f"Level {', '.join(levels)} is paged."
+
+
+def unattended(incident: Incident, now: datetime, policy: Policy) -> Decision:
+    """The auditor found no live next step: set the timer that belongs there, or start the ladder again."""
+    state = incident.escalation.state
+    if incident.state is IncidentState.SNOOZED and incident.snoozed_until is not None:
+        effects: tuple[Effect, ...] = (
+            SetTimer(kind=TimerKind.UNSNOOZE, due_at=incident.snoozed_until, epoch=incident.epoch),
+        )
+        moved = incident
+    elif incident.state is not IncidentState.OPEN or incident.kind is IncidentKind.CHANGE:
+        return late(incident, "attended", "Nothing is missing.")
+    elif state in {EscalationState.ARMED, EscalationState.REPEATING} and incident.escalation.next_due_at is not None:
+        moved, effects = incident, timer(incident)
+    else:
+        moved, effects = rearm(incident, now, policy)
+    record = Record(kind="repaired", by=SYSTEM, text="the auditor found no live next step and set one")
+    return changed(moved, "repaired", "The ladder had no live next step; it has one again.", record, *effects)
 
 
 def on_it(who: Who) -> str:

@@ -1,0 +1,261 @@
+"""From an event to its committed decision, and back again when timers fall due.
+
+One event is one transaction: its dedupe key, the incident, timers, audit lines and outgoing rows are stored together or not
+at all. Whatever leaves the process does so after the commit (see `bot.deliver` and `bot.work`). The engine knows neither
+Slack nor any vendor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bot import events as ev
+from bot.decide import decide
+from bot.effects import Decision, Why
+from bot.events import Event
+from bot.model import Alert, Incident, IncidentKind, Severity, Subject, Who
+from bot.policy import Policy
+from bot.policy.approval import refuse
+from bot.runbook import Runbook, choose
+from bot.store import Conflict, Store, Timer
+
+log = logging.getLogger("mlops.engine")
+
+DUPLICATE = Why(code="duplicate", text="This was handled before.")
+MakeEvent = Callable[["Facts", Incident], Event]
+
+
+class Facts:
+    """What an event needs to know from the same transaction: locks, freezes, debts and fresh ids."""
+
+    def __init__(self, tx: Store.Tx, now: datetime) -> None:
+        self._tx = tx
+        self.now = now
+
+    def locked_by(self, target_key: str, but_not: str) -> str:
+        """Id of another plan that holds the target."""
+        return self._tx.locked_by(target_key, but_not)
+
+    def frozen(self, system: str) -> str:
+        """Why changes to the system are frozen, "" when they are not."""
+        return self._tx.frozen(system, self.now)
+
+    def debts(self, who: Who) -> int:
+        """Break-glass uses of this person that nobody has reviewed."""
+        return self._tx.debts(who)
+
+    def new_plan_id(self) -> str:
+        """An id no plan has had."""
+        return self._tx.next_id("PLN")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """What became of one notification: a verdict per alert, in order."""
+
+    verdicts: tuple[dict[str, str], ...]
+    incidents: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """An alert with what it is about, as a source's parser and the profiles say."""
+
+    alert: Alert
+    key: str
+    subject: Subject
+    links: tuple[tuple[str, str], ...] = ()
+
+
+class Engine:
+    """Applies events. Safe to use from many threads and, on PostgreSQL, from many processes."""
+
+    def __init__(
+        self, store: Store, policy: Policy, now: Callable[[], datetime], runbooks: Sequence[Runbook] = ()
+    ) -> None:
+        self.store = store
+        self.policy = policy
+        self.now = now
+        self.runbooks = tuple(runbooks)
+        self.work_to_do = threading.Event()  # set after each commit, so that nothing waits for the next tick
+
+    def apply(self, incident_id: str, event: Event | MakeEvent, *, key: str = "") -> Decision:
+        """Decide one event of an incident and store the decision.
+
+        `key`: events with a key are handled once for ever, however often they are delivered. Raises StoreDown when the
+        database cannot take it; nothing is stored then.
+        """
+        now = self.now()
+        try:
+            with self.store.begin() as tx:
+                if key and not tx.once(key, now):
+                    return Decision(incident=None, effects=(), why=DUPLICATE)
+                incident = tx.incident(incident_id)
+                made = event(Facts(tx, now), incident) if callable(event) and incident is not None else event
+                if callable(made):
+                    return decide(None, ev.Noted(by=Who(team_id="-", user_id="-"), text=""), now, self.policy)
+                decision = decide(incident, made, now, self.policy)
+                tx.save(decision, now)
+        except Conflict:
+            return self._lost_the_lock(incident_id)
+        self._tell(decision)
+        return decision
+
+    def open_incident(self, declared: Callable[[str], ev.Declared], key: str) -> Decision:
+        """Open an incident by hand, or find the open one with the same key."""
+        now = self.now()
+        with self.store.begin() as tx:
+            tx.lock_key(key)
+            found = tx.incident_for_key(key, now, timedelta(0))
+            event = declared(found.id if found else tx.next_id("INC"))
+            decision = decide(found, event, now, self.policy)
+            tx.save(decision, now)
+        self._tell(decision)
+        return decision
+
+    def take_in(self, incoming: Sequence[Incoming], quarantined: Sequence[tuple[str, str]], truncated: int) -> Intake:
+        """Store a notification's alerts and what follows from them, in one transaction.
+
+        Returns only after the commit. A repeat of what is known changes nothing but a counter.
+        """
+        now = self.now()
+        incidents: list[str] = []
+        with self.store.begin() as tx:
+            for key in sorted({item.key for item in incoming}):
+                tx.lock_key(key)
+            verdicts = [tx.merge_alert(item.alert, now) for item in incoming]
+            for raw, why in quarantined:
+                tx.quarantine(raw, why, now)
+            for key in dict.fromkeys(item.key for item in incoming):
+                fresh = [
+                    (item, verdict.incident_id or "")
+                    for item, verdict in zip(incoming, verdicts, strict=True)
+                    if item.key == key and verdict.verdict in {"new", "changed"}
+                ]
+                if fresh:
+                    incidents += self._alerts_changed(tx, fresh, truncated, now)
+            counts = _counts([verdict.verdict for verdict in verdicts], len(quarantined))
+            for name, number in counts.items():
+                tx.count(name, number)
+        self.work_to_do.set()
+        told = tuple(
+            {"fingerprint": item.alert.fingerprint, "verdict": verdict.verdict}
+            for item, verdict in zip(incoming, verdicts, strict=True)
+        )
+        bad = tuple({"fingerprint": "", "verdict": "quarantined", "why": why} for _, why in quarantined)
+        return Intake(verdicts=(*told, *bad), incidents=tuple(dict.fromkeys(incidents)), counts=counts)
+
+    def tick(self) -> int:
+        """Handle every timer that is due. Returns how many fired."""
+        fired = 0
+        while due := self.store.due_timers(self.now()):
+            done = sum(self._fire(timer) for timer in due)
+            fired += done
+            if not done:  # another replica has them all, or the store refuses: the next tick comes
+                break
+        return fired
+
+    def audit(self) -> list[str]:
+        """Prove that every open incident has a live next step; repair those that have none. Returns what was wrong."""
+        found = self.store.overdue(self.now(), timedelta(seconds=60))
+        for incident_id in found.unattended:
+            self.apply(incident_id, ev.Unattended())
+        problems = [f"{incident_id} had no live next step; repaired" for incident_id in found.unattended]
+        if found.timers:
+            problems.append(f"{found.timers} timers are more than a minute late")
+        if found.outbox:
+            problems.append(f"{found.outbox} messages wait for more than a minute")
+        for problem in problems:
+            log.error("auditor: %s", problem, extra={"action": "auditor_found"})
+        return problems
+
+    def _fire(self, timer: Timer) -> bool:
+        now = self.now()
+        event = ev.TimerDue(kind=timer.kind, epoch=timer.epoch, number=timer.number, plan_id=timer.plan_id)
+        with self.store.begin() as tx:
+            if not tx.take_timer(timer.id, now):
+                return False
+            decision = decide(tx.incident(timer.incident_id), event, now, self.policy)
+            tx.save(decision, now)
+        self._tell(decision)
+        return True
+
+    def _alerts_changed(
+        self, tx: Store.Tx, fresh: list[tuple[Incoming, str]], truncated: int, now: datetime
+    ) -> list[str]:
+        """Let each incident that the fresh alerts belong to decide. An ended alert stays with the incident it opened."""
+        told: list[str] = []
+        firing = [item for item, _ in fresh if item.alert.firing]
+        if firing:
+            told.append(self._fired(tx, firing, truncated, now))
+        for owner in dict.fromkeys(owner for item, owner in fresh if not item.alert.firing and owner):
+            ended = [item for item, its in fresh if not item.alert.firing and its == owner]
+            self._save_change(tx, tx.incident(owner), owner, ended, truncated, now)
+            told.append(owner)
+        return told
+
+    def _fired(self, tx: Store.Tx, firing: list[Incoming], truncated: int, now: datetime) -> str:
+        first = firing[0]
+        found = tx.incident_for_key(first.key, now, self.policy.system(first.subject.system).reopen_within)
+        incident_id = found.id if found else tx.next_id("INC")
+        for item in firing:
+            tx.attach_alert(item.alert, incident_id)
+        self._save_change(tx, found, incident_id, firing, truncated, now)
+        return incident_id
+
+    def _save_change(
+        self, tx: Store.Tx, found: Incident | None, incident_id: str, items: list[Incoming], truncated: int, now: datetime
+    ) -> None:
+        first = items[0]
+        firing, total = tx.count_alerts(incident_id)
+        event = ev.AlertsChanged(
+            incident_id=incident_id, key=first.key, subject=first.subject, changed=tuple(item.alert for item in items),
+            firing=firing, total=total, truncated=truncated, links=first.links,
+            runbook=self._runbook(first.subject.system, first.alert),
+        )  # fmt: skip
+        tx.save(decide(found, event, now, self.policy), now)
+
+    def _runbook(self, system: str, alert: Alert) -> str:
+        chosen = choose(self.runbooks, system, alert.labels)
+        return chosen.name if chosen else ""
+
+    def _lost_the_lock(self, incident_id: str) -> Decision:
+        """Two plans wanted one target in the same instant; the database let one of them have it."""
+        why = refuse("locked", "Another plan took the same target a moment ago. Wait for its result, then ask again.")
+        return Decision(incident=self.store.incident(incident_id), effects=(), why=why)
+
+    def _tell(self, decision: Decision) -> None:
+        if decision.effects:
+            self.work_to_do.set()
+        incident = decision.incident.id if decision.incident else "-"
+        log.info("%s: %s", incident, decision.why.code, extra={"action": decision.why.code, "incident": incident})
+
+
+def change_of(incident_id: str, subject: Subject, by: Who, title: str) -> ev.Declared:
+    """The event that opens a thread for a guarded action that belongs to no incident."""
+    return ev.Declared(
+        incident_id=incident_id, key=f"change:{subject.system}/{subject.label}:{incident_id}", subject=subject, by=by,
+        title=title, severity=Severity.P3, kind=IncidentKind.CHANGE,
+    )  # fmt: skip
+
+
+def key_of(*parts: str) -> str:
+    """A short stable key for an event that may be delivered more than once."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:40]
+
+
+def _counts(verdicts: list[str], quarantined: int) -> dict[str, int]:
+    """received = new + duplicate + quarantined, always."""
+    new = sum(verdict in {"new", "changed"} for verdict in verdicts)
+    return {
+        "alerts_received": len(verdicts) + quarantined,
+        "alerts_new": new,
+        "alerts_duplicate": len(verdicts) - new,
+        "alerts_quarantined": quarantined,
+    }
