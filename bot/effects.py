@@ -1,7 +1,7 @@
 """What must be done after the commit, in the imperative. The store writes these in the transaction of the decision.
 
-Messages that live (headline, card) are re-rendered from the store whenever they are delivered, so their effect says only
-*that* they must be shown anew. Messages that are added once carry their data.
+Messages that live (headline, card) are re-rendered from the store whenever they are delivered, so their effect says
+only *that* they must be shown anew. Messages that are added once carry their data.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ class StepObserved:
 
 
 Event = (
-    AlertsChanged | Declared | Acknowledged | Unacknowledged | Assigned | SeverityChanged | Snoozed | Resolved | Reopened
-    | Noted | EscalateClicked | TimerDue | FindingReported | DiagnosticsAsked | ActionRequested | PlanDrawn | PlanRefused
-    | ApproveClicked | RejectClicked | TargetReread | StepBegun | StepObserved | Unattended
+    AlertsChanged | Declared | Acknowledged | Unacknowledged | Assigned | SeverityChanged | Snoozed | Resolved
+    | Reopened | Noted | EscalateClicked | TimerDue | FindingReported | DiagnosticsAsked | ActionRequested | PlanDrawn
+    | PlanRefused | ApproveClicked | RejectClicked | TargetReread | StepBegun | StepObserved | Unattended
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """What the bot works on, as frozen records.
 
-The aggregate is the `Incident`: it owns its escalation and its plans, and it is the only thing `decide` changes. Alerts are
-kept as rows of their own, because one incident may have ten thousand of them; the incident carries their counts only.
+The aggregate is the `Incident`: it owns its escalation and its plans, and it is the only thing `decide` changes. Alerts
+are kept as rows of their own, because one incident may have ten thousand of them; the incident carries their counts
+only.
 
 Times are aware UTC datetimes named `*_at` or `*_until`; spans are timedeltas. Nothing here does I/O or knows a clock.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -164,7 +166,7 @@ class Alert:
             number = float(self.annotations.get("value", ""))
         except ValueError:
             return None
-        return None if number != number else number  # NaN is no value
+        return None if math.isnan(number) else number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

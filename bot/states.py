@@ -80,7 +80,8 @@ INCIDENT: Machine[IncidentState] = Machine(
         (Inc.ACKNOWLEDGED, "acknowledged"), (Inc.ACKNOWLEDGED, "unsnoozed"), (Inc.ACKNOWLEDGED, "reopened"),
         (Inc.SNOOZED, "unacknowledged"), (Inc.SNOOZED, "reopened"),
         (Inc.RESOLVED, "alerts_cleared"), (Inc.RESOLVED, "acknowledged"), (Inc.RESOLVED, "unacknowledged"),
-        (Inc.RESOLVED, "snoozed"), (Inc.RESOLVED, "unsnoozed"), (Inc.RESOLVED, "resolved"), (Inc.RESOLVED, "quiet_over"),
+        (Inc.RESOLVED, "snoozed"), (Inc.RESOLVED, "unsnoozed"), (Inc.RESOLVED, "resolved"),
+        (Inc.RESOLVED, "quiet_over"),
     }),
 )  # fmt: skip
 
@@ -195,6 +196,5 @@ DELIVERY: Machine[DeliveryState] = Machine(
     }),
 )  # fmt: skip
 
-MACHINES: tuple[Machine[IncidentState] | Machine[EscalationState] | Machine[PlanState] | Machine[DeliveryState], ...] = (
-    INCIDENT, ESCALATION, PLAN, DELIVERY,
-)  # fmt: skip
+AnyMachine = Machine[IncidentState] | Machine[EscalationState] | Machine[PlanState] | Machine[DeliveryState]
+MACHINES: tuple[AnyMachine, ...] = (INCIDENT, ESCALATION, PLAN, DELIVERY)

@@ -23,9 +23,9 @@ GONE = Why(code="no_incident", text="There is no such incident.", refused=True)
 def decide(incident: Incident | None, event: Event, now: datetime, policy: Policy) -> Decision:
     """What the event means for the incident.
 
-    In: the incident as stored (None: there is none yet), the event, the one reading of the clock for this event, and the
-    rules in force. Out: the incident afterwards, the effects to store with it, and the reason. Raises nothing for any
-    combination of incident and event; does not promise that an effect succeeds.
+    In: the incident as stored (None: there is none yet), the event, the one reading of the clock for this event, and
+    the rules in force. Out: the incident afterwards, the effects to store with it, and the reason. Raises nothing for
+    any combination of incident and event; does not promise that an effect succeeds.
     """
     if isinstance(event, ev.AlertsChanged):
         return on_incident.alerts_changed(incident, event, now, policy)

@@ -40,9 +40,10 @@ def declared(incident: Incident | None, event: ev.Declared, now: datetime, polic
     system = policy.system(event.subject.system)
     is_change = event.kind is IncidentKind.CHANGE
     escalation = silent(now) if is_change else armed(system, event.severity, now)
+    why = "asked for by a person" if is_change else f"declared by {ladder.on_it(event.by)}"
     opened = Incident(
         id=event.incident_id, key=event.key, kind=event.kind, state=IncidentState.OPEN, epoch=1,
-        severity=event.severity, severity_why="asked for by a person" if is_change else f"declared by {ladder.on_it(event.by)}",
+        severity=event.severity, severity_why=why,
         subject=event.subject, title=event.title, symptom=event.title, channel=system.channel, opened_at=now,
         started_at=now, escalation=escalation, runbook=event.runbook,
     )  # fmt: skip
@@ -236,8 +237,8 @@ def _opened(event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
     severity, why = classify(firing, system)
     worst = min(firing, key=lambda alert: classify((alert,), system)[0].rank)
     opened = Incident(
-        id=event.incident_id, key=event.key, kind=IncidentKind.ALERT, state=IncidentState.OPEN, epoch=1, severity=severity,
-        severity_why=why, subject=event.subject, title=worst.name,
+        id=event.incident_id, key=event.key, kind=IncidentKind.ALERT, state=IncidentState.OPEN, epoch=1,
+        severity=severity, severity_why=why, subject=event.subject, title=worst.name,
         symptom=worst.annotations.get("summary") or worst.annotations.get("description") or worst.name,
         channel=system.channel, opened_at=now, started_at=min(alert.starts_at for alert in firing),
         escalation=armed(system, severity, now), links=event.links, runbook=event.runbook,

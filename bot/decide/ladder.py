@@ -1,7 +1,8 @@
 """The escalation ladder: which level is paged when, and what stops it.
 
-A due time is absolute (base + the level's delay), so after an outage every overdue level is paged in the same pass. A level
-that reaches nobody goes to the catch-all with the reason, and the next level is paged at once. The last level repeats.
+A due time is absolute (base + the level's delay), so after an outage every overdue level is paged in the same pass.
+A level that reaches nobody goes to the catch-all with the reason, and the next level is paged at once. The last level
+repeats.
 """
 
 from __future__ import annotations

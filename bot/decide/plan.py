@@ -1,8 +1,9 @@
 """The life of a guarded action: asked for, previewed, approved, read again, carried out step by step, proven.
 
-What binds an approval is the digest of the preview. What protects the target is the second reading just before the start:
-if anything the preview relied on has changed, the plan is void and a new preview is drawn; old approvals do not carry over.
-A step's intent is stored before its foreign call, so that after a crash the step is observed and never blindly repeated.
+What binds an approval is the digest of the preview. What protects the target is the second reading just before the
+start: if anything the preview relied on has changed, the plan is void and a new preview is drawn; old approvals do not
+carry over. A step's intent is stored before its foreign call, so that after a crash the step is observed and never
+blindly repeated.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ from bot.states import PLAN
 
 LOOK_AGAIN = timedelta(seconds=3)  # between two looks at a proof that is not there yet
 _ENDED = {
-    PlanState.VERIFIED: "verified", PlanState.FAILED: "failed", PlanState.UNKNOWN: "unknown", PlanState.REFUSED: "refused",
-    PlanState.REJECTED: "rejected", PlanState.EXPIRED: "expired", PlanState.VOID: "void",
+    PlanState.VERIFIED: "verified", PlanState.FAILED: "failed", PlanState.UNKNOWN: "unknown",
+    PlanState.REFUSED: "refused", PlanState.REJECTED: "rejected", PlanState.EXPIRED: "expired", PlanState.VOID: "void",
 }  # fmt: skip
 
 
@@ -204,9 +205,10 @@ def target_reread(incident: Incident, event: ev.TargetReread, now: datetime, pol
         return _end(incident, plan, state, f"Not started, nothing was changed: {verdict.text}", now)
     inverse = plan.draft.inverse_text
     plan = replace(plan, state=PlanState.RUNNING, started_at=now)
-    record = Record(kind="started", by=SYSTEM, text=f"started plan {plan.id}: nothing has moved since the preview", data={
-        "plan": plan.id, "inverse": inverse,
-    })  # fmt: skip
+    record = Record(
+        kind="started", by=SYSTEM, text=f"started plan {plan.id}: nothing has moved since the preview",
+        data={"plan": plan.id, "inverse": inverse},
+    )  # fmt: skip
     return _with(incident, plan, "started", "The target is unchanged; starting.", record, *_run_next(plan))
 
 
@@ -317,7 +319,8 @@ def _close_change(decision: Decision, now: datetime) -> Decision:
     incident = decision.incident
     if incident is None or incident.kind is not IncidentKind.CHANGE or not incident.is_open:
         return decision
-    if any(not plan.is_ended or (plan.state is PlanState.VOID and plan is incident.plans[-1]) for plan in incident.plans):
+    last_is_void = incident.plans[-1].state is PlanState.VOID  # its replacement is about to be added
+    if last_is_void or any(not plan.is_ended for plan in incident.plans):
         return decision
     stopped, effects = ladder.stop(incident)
     state = type(incident.state).RESOLVED

@@ -21,7 +21,9 @@ _DEFAULT_RULES = {
     "change": ApprovalRule(
         tier="change", needed=1, roles=frozenset({"oncall", "engineer", "senior", "manager"}), break_glass=True
     ),
-    "dangerous": ApprovalRule(tier="dangerous", needed=2, roles=frozenset({"senior", "manager", "director"}), break_glass=True),
+    "dangerous": ApprovalRule(
+        tier="dangerous", needed=2, roles=frozenset({"senior", "manager", "director"}), break_glass=True
+    ),
 }  # fmt: skip
 _EXPIRY = {
     Severity.P0: timedelta(minutes=15),
