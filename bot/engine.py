@@ -151,6 +151,37 @@ class Engine:
         bad = tuple({"fingerprint": "", "verdict": "quarantined", "why": why} for _, why in quarantined)
         return Intake(verdicts=(*told, *bad), incidents=tuple(dict.fromkeys(incidents)), counts=counts)
 
+    def freeze(self, system: str, length: timedelta, by: Who, reason: str) -> None:
+        """Let no guarded action of the system start for a while."""
+        now = self.now()
+        with self.store.begin() as tx:
+            tx.freeze(system, now + length, by, reason)
+            tx.record(kind="frozen", by=by, text=f"froze {system}: {reason}", data={"system": system}, now=now)
+
+    def unfreeze(self, system: str, by: Who) -> None:
+        """End a freeze."""
+        now = self.now()
+        with self.store.begin() as tx:
+            tx.unfreeze(system)
+            tx.record(kind="unfrozen", by=by, text=f"ended the freeze of {system}", data={"system": system}, now=now)
+
+    def review(self, plan_id: str, by: Who) -> bool:
+        """Somebody else looked at a break-glass approval. False: there is none that this person could review."""
+        now = self.now()
+        with self.store.begin() as tx:
+            done = tx.review_debt(plan_id, by, now)
+            if done:
+                tx.record(kind="reviewed", by=by, text=f"reviewed the break-glass of {plan_id}", data={"plan": plan_id}, now=now)
+        return done
+
+    def note_refusal(self, why: Why, by: Who, incident_id: str, action: str) -> None:
+        """Write down a refusal that belongs to no decision of an incident."""
+        now = self.now()
+        with self.store.begin() as tx:
+            tx.record(
+                kind=f"refused.{why.code}", by=by, text=why.text, data={"action": action}, incident_id=incident_id, now=now
+            )
+
     def tick(self) -> int:
         """Handle every timer that is due. Returns how many fired."""
         fired = 0

@@ -123,6 +123,14 @@ class TimerDue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunbookAsked:
+    """A person wants the runbook's checklist in the thread."""
+
+    by: Who
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unattended:
     """The auditor found the incident open with nothing that would ever page anybody."""
 
@@ -226,5 +234,5 @@ class StepObserved:
 Event = (
     AlertsChanged | Declared | Acknowledged | Unacknowledged | Assigned | SeverityChanged | Snoozed | Resolved
     | Reopened | Noted | EscalateClicked | TimerDue | FindingReported | DiagnosticsAsked | ActionRequested | PlanDrawn
-    | PlanRefused | ApproveClicked | RejectClicked | TargetReread | StepBegun | StepObserved | Unattended
+    | PlanRefused | ApproveClicked | RejectClicked | TargetReread | StepBegun | StepObserved | Unattended | RunbookAsked
 )  # fmt: skip

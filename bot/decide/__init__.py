@@ -60,6 +60,8 @@ def _of_incident(incident: Incident, event: Event, now: datetime, policy: Policy
             return on_incident.finding_reported(incident, event, now, policy)
         case ev.EscalateClicked():
             return on_ladder.escalate_clicked(incident, event, now, policy)
+        case ev.RunbookAsked():
+            return on_incident.runbook_asked(incident, event)
         case ev.Unattended():
             return on_ladder.unattended(incident, now, policy)
         case ev.TimerDue():

@@ -214,6 +214,13 @@ def diagnostics_asked(incident: Incident, event: ev.DiagnosticsAsked) -> Decisio
     return Decision(incident=incident, effects=effects, why=Why(code="diagnosing", text="Gathering evidence…"))
 
 
+def runbook_asked(incident: Incident, event: ev.RunbookAsked) -> Decision:
+    """A person wants the checklist."""
+    record = Record(kind="runbook", by=event.by, text=f"asked for the runbook {event.name}")
+    post = PostToThread(template="runbook", data={"name": event.name})
+    return Decision(incident=incident, effects=(record, post), why=Why(code="runbook", text="The checklist is on its way."))
+
+
 def finding_reported(incident: Incident, event: ev.FindingReported, now: datetime, policy: Policy) -> Decision:
     """Evidence goes to the thread; it may raise the severity, never lower it."""
     del now

@@ -1,0 +1,260 @@
+"""Outgoing messages: claimed by priority, sent under a lease, and never sent blindly twice.
+
+A message that was sent without an answer (a crash, a time-out, a reset) is looked for in its channel by its delivery id
+before it is sent again. Slack has no idempotency key, so the id travels in the message's metadata. A definite refusal by
+Slack is retried, redirected or given up visibly; a rate limit holds its own channel only.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from bot.engine import Engine
+from bot.model import Incident
+from bot.render import Message, Renderer
+from bot.store import Job
+
+log = logging.getLogger("mlops.deliver")
+
+PER_CHANNEL = timedelta(seconds=1)  # Slack takes about one message per second and channel
+CALL_MARGIN = timedelta(seconds=11)  # longer than the HTTP time-out: a call begun now ends before the lease does
+_BACK_OFF_S = (1, 2, 5, 10, 30, 60)  # after a definite failure; the last one repeats for ever, nothing is dropped
+_BLIND_TRIES = 2  # sent without an answer and not found afterwards: one more try, then only a person can tell
+_SECOND_LOOK = timedelta(seconds=2)  # history may lag behind a post
+
+
+class SlackProblem(Exception):
+    """A call to Slack that did not succeed.
+
+    `kind`: limited (wait `retry_after_s`), no_answer (it may have happened), temporary (it did not happen), gone (the
+    message or channel is not there), refused (it never will). `code` is Slack's own word.
+    """
+
+    def __init__(self, kind: str, code: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(f"{kind}: {code}")
+        self.kind = kind
+        self.code = code
+        self.retry_after_s = retry_after_s
+
+
+class Chat(Protocol):
+    """What is needed of Slack for delivery. Every method raises SlackProblem."""
+
+    def post(self, channel: str, message: Message, *, thread_ts: str, delivery_id: str) -> tuple[str, str]:
+        """Post once; returns (channel id, ts)."""
+
+    def update(self, channel: str, ts: str, message: Message) -> None:
+        """Replace a message."""
+
+    def find(self, channel: str, *, thread_ts: str, delivery_id: str, since: datetime) -> str:
+        """The ts of the message with this delivery id, "" when it is not there."""
+
+    def direct(self, user_id: str) -> str:
+        """The channel id of the direct conversation with a person."""
+
+    def upload(self, path: Path, title: str, alt: str) -> str:
+        """Upload a picture, not shared yet; returns its file id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a message goes."""
+
+    channel: str
+    thread_ts: str = ""
+    ts: str = ""  # of the message to replace, "" for a new one
+
+
+class Deliverer:
+    """Sends claimed messages. One thread at a time per instance; several instances may share one store."""
+
+    def __init__(
+        self, engine: Engine, chat: Chat, renderer: Renderer, *, owner: str, lease: timedelta = timedelta(seconds=30)
+    ) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._chat = chat
+        self._render = renderer
+        self._owner = owner
+        self._lease = lease
+        self._free_at: dict[str, datetime] = {}  # channel → when the next message may go
+        self._held: dict[str, datetime] = {}
+        self._lock = threading.Lock()
+
+    def round(self) -> int:
+        """Claim what may go now and send it. Returns how many messages were settled."""
+        jobs = self._store.claim("slack", self._owner, self._engine.now(), self._lease, limit=20)
+        return sum(self._send(job) for job in jobs)
+
+    def _send(self, job: Job) -> bool:
+        now = self._engine.now()
+        try:
+            place = self._place(job)
+            if place is None:
+                self._store.dead(job, now, "its incident is gone")
+                return True
+            if held := self._held_until(place.channel, now):
+                self._store.try_later(job, held, "waiting for the channel's turn")
+                return False
+            if job.unsure and not place.ts and self._settled_by_looking(job, place):
+                return True
+            return self._call(job, place)
+        except SlackProblem as problem:
+            self._after_problem(job, problem)
+            return False
+        except Exception as problem:
+            # A message that cannot even be made must not stop the ones behind it, nor vanish.
+            log.exception("message %s could not be made", job.id, extra={"action": "delivery_failed"})
+            self._store.try_later(job, now + _back_off(job), f"inside the bot: {type(problem).__name__}")
+            return False
+
+    def _call(self, job: Job, place: Place) -> bool:
+        message = self._message(job)
+        if message is None:
+            self._store.dead(job, self._engine.now(), "nothing to say any more")
+            return True
+        # The last look before the call: a frozen or late process must not send what another one has taken over.
+        if not self._store.still_mine(job, self._engine.now(), CALL_MARGIN):
+            return False
+        if place.ts:
+            self._chat.update(place.channel, place.ts, message)
+            channel, ts = place.channel, place.ts
+        else:
+            channel, ts = self._chat.post(
+                place.channel, message, thread_ts=place.thread_ts, delivery_id=delivery_id(job)
+            )
+        self._store.delivered(job, self._engine.now(), channel, ts)
+        self._free_at[place.channel] = self._engine.now() + PER_CHANNEL
+        log.info("sent %s %s", job.kind, job.id, extra={"action": "sent", "kind": job.kind, "attempt": job.attempt})
+        return True
+
+    def _settled_by_looking(self, job: Job, place: Place) -> bool:
+        """An earlier attempt got no answer: look for its message. True when nothing is left to send."""
+        ts = self._chat.find(
+            place.channel, thread_ts=place.thread_ts, delivery_id=delivery_id(job), since=job.created_at
+        )
+        now = self._engine.now()
+        if ts:
+            self._store.delivered(job, now, place.channel, ts)
+            log.info("found %s after an unknown result", job.id, extra={"action": "found"})
+            return True
+        if job.attempt > _BLIND_TRIES + 1 and job.kind == "page":
+            self._store.dead(job, now, "sent twice without an answer and not found; a person must look")
+            log.error("page %s: cannot be told whether it arrived", job.id, extra={"action": "page_unknown"})
+            return True
+        return False
+
+    def _place(self, job: Job) -> Place | None:
+        if job.place_channel and job.place_ts:
+            return Place(channel=job.place_channel, ts=job.place_ts)
+        kind, _, name = job.target.partition(":")
+        if kind == "user":
+            return Place(channel=self._chat.direct(name))
+        if kind == "channel":
+            return Place(channel=name)
+        headline = self._store.place(job.incident_id)
+        if kind == "thread":
+            return Place(channel=headline[0], thread_ts=headline[1]) if headline else None
+        incident = self._store.incident(job.incident_id)
+        return Place(channel=job.place_channel or incident.channel) if incident else None
+
+    def _held_until(self, channel: str, now: datetime) -> datetime | None:
+        free = max(self._free_at.get(channel, now), self._held.get(channel, now))
+        return free if free > now else None
+
+    def _after_problem(self, job: Job, problem: SlackProblem) -> None:
+        now = self._engine.now()
+        channel = job.place_channel or job.target
+        match problem.kind:
+            case "limited":
+                self._hold(job, now + timedelta(seconds=max(problem.retry_after_s, 1)))
+                self._store.try_later(job, now + timedelta(seconds=max(problem.retry_after_s, 1)), problem.code)
+            case "no_answer":
+                self._store.no_answer(job, now + _SECOND_LOOK, problem.code)
+            case "gone" if job.place_ts:
+                self._store.forget_place(job, now, problem.code)  # somebody deleted it: post it anew
+            case "refused" | "gone":
+                self._redirect(job, problem.code)
+            case _:
+                self._store.try_later(job, now + _back_off(job), problem.code)
+        log.warning("%s to %s: %s", job.id, channel, problem, extra={"action": "slack_problem", "code": problem.code})
+
+    def _hold(self, job: Job, until: datetime) -> None:
+        try:
+            place = self._place(job)
+        except SlackProblem:
+            return
+        if place:
+            self._held[place.channel] = until
+
+    def _redirect(self, job: Job, code: str) -> None:
+        """Slack will never take it there: the catch-all gets it, with the reason; if that fails too it is dead, visibly."""
+        now = self._engine.now()
+        incident = self._store.incident(job.incident_id)
+        system = self._engine.policy.system(incident.subject.system) if incident else self._engine.policy.default
+        fallback = next((name.partition(":")[2] for name in system.catch_all if name.startswith("channel:")), "")
+        origin = incident.channel if incident else ""
+        if job.kind in {"page", "headline"} and fallback and fallback not in {job.target.partition(":")[2], origin}:
+            self._store.redirect(job, now, f"channel:{fallback}", code)
+        else:
+            self._store.dead(job, now, code)
+
+    def _message(self, job: Job) -> Message | None:
+        incident = self._store.incident(job.incident_id)
+        if incident is None:
+            return None
+        message = self._rendered(job, incident)
+        if job.kind == "page" and job.unsure:
+            return replace(message, text=f"{message.text} (may be repeated)")
+        return message
+
+    def _rendered(self, job: Job, incident: Incident) -> Message:
+        now, policy = self._engine.now(), self._engine.policy
+        match job.kind:
+            case "headline":
+                return self._render.headline(incident, policy, now)
+            case "approval":
+                plan = incident.plan(str(job.payload.get("plan_id", "")))
+                if plan is None:
+                    return self._render.note({"text": "This plan is gone.", "by": ""})
+                return self._render.card(incident, plan, policy, now)
+            case "page":
+                return self._render.page(incident, dict(job.payload), policy, now)
+        match job.template:
+            case "diagnosis":
+                return self._render.diagnosis(self._with_picture(job))
+            case "summary":
+                timeline = self._store.timeline(job.incident_id)
+                return self._render.summary(incident, timeline, policy, now)
+            case "runbook":
+                book = next((book for book in self._engine.runbooks if book.name == job.payload.get("name")), None)
+                return self._render.runbook(incident, book)
+            case _:
+                return self._render.note(dict(job.payload))
+
+    def _with_picture(self, job: Job) -> dict[str, object]:
+        """The finding's data, with the picture uploaded; a picture that is gone costs the picture only."""
+        data = dict(job.payload)
+        path = Path(str(data.get("picture") or ""))
+        if data.get("picture") and path.is_file():
+            data["file_id"] = self._chat.upload(path, str(data.get("diagnostic", "")), str(data.get("picture_alt", "")))
+        return data
+
+
+def delivery_id(job: Job) -> str:
+    """The id that travels with the message, so that it can be found again."""
+    return job.id
+
+
+def _back_off(job: Job) -> timedelta:
+    return timedelta(seconds=_BACK_OFF_S[min(job.attempt, len(_BACK_OFF_S)) - 1])
+
+
+NowFn = Callable[[], datetime]
+Payload = Mapping[str, object]

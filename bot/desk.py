@@ -1,0 +1,537 @@
+"""What people ask for, answered: the one place behind slash commands, thread mentions, buttons and the shell.
+
+Every way in ends in the same functions, so there is one set of rules about who may do what. A reply says at once, in one
+specific sentence, what happens; work that needs a foreign system follows as `later`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot import events as ev
+from bot.effects import Decision
+from bot.engine import Engine, change_of
+from bot.model import Incident, IncidentState, Plan, Severity, Subject, Who
+from bot.policy import Policy, System
+from bot.policy.approval import approvers, may_request, may_steer
+from bot.ports import Action, Diagnostic, Foreign, Refusal
+from bot.words import harmless
+from bot.work import Worker
+from handlers import commands as cmd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer to one person. `later` gives the rest, when it needs time."""
+
+    text: str
+    later: Callable[[], Reply] | None = None
+    refused: bool = False
+    glass_for: str = ""  # "plan id|digest prefix": offer to break the glass
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks, and from where."""
+
+    who: Who
+    channel: str = ""  # id
+    thread_ts: str = ""  # "" outside a thread
+
+
+class Desk:
+    """Turns what people say and click into events and answers."""
+
+    def __init__(
+        self, engine: Engine, worker: Worker, actions: Mapping[str, Action], diagnostics: Mapping[str, Diagnostic]
+    ) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._worker = worker
+        self._actions = actions
+        self._diagnostics = diagnostics
+        acting = (
+            cmd.Verb(name=action.name, usage=action.usage, summary=action.summary, group=cmd.ACT)
+            for action in actions.values()
+        )
+        self.verbs = (*cmd.VERBS, *acting)
+
+    @property
+    def policy(self) -> Policy:
+        """The rules in force."""
+        return self._engine.policy
+
+    def say(self, text: str, asker: Asker) -> Reply:
+        """Answer a command. Raises StoreDown when the database cannot be reached."""
+        command = cmd.parse(text, self.verbs)
+        if isinstance(command, cmd.Misspelt):
+            meant = f" Did you mean `{command.near}`?" if command.near else ""
+            return Reply(text=f"I don't know “{harmless(command.word, 40)}”.{meant} `/mlops help` lists what you can say.", refused=True)
+        if command.verb in self._actions:
+            return self._act(self._actions[command.verb], command, asker)
+        handler = getattr(self, f"_say_{command.verb}")
+        reply: Reply = handler(command, asker)
+        return reply
+
+    def at_once(self, text: str) -> str:
+        """One specific sentence about what a command will do, without looking anything up."""
+        command = cmd.parse(text, self.verbs)
+        if isinstance(command, cmd.Misspelt):
+            return f"I don't know “{harmless(command.word, 40)}”."
+        about = " ".join(command.words[:3])[:80]
+        return f"Working on `{command.verb}{' ' + about if about else ''}`…"
+
+    # clicks
+
+    def click_ack(self, incident_id: str, epoch: int, asker: Asker) -> Reply:
+        """The button Acknowledge, or Take over."""
+        return self._apply(incident_id, ev.Acknowledged(by=asker.who, epoch=epoch))
+
+    def click_take_over(self, incident_id: str, asker: Asker) -> Reply:
+        """The button Take over: acknowledges, or takes it from its owner."""
+        incident = self._store.incident(incident_id)
+        if incident is not None and incident.state is IncidentState.ACKNOWLEDGED:
+            return self._apply(incident_id, ev.Assigned(by=asker.who, to=asker.who))
+        return self._apply(incident_id, ev.Acknowledged(by=asker.who))
+
+    def click_escalate(self, incident_id: str, epoch: int, asker: Asker) -> Reply:
+        """The button Page next level now."""
+        return self._apply(incident_id, ev.EscalateClicked(by=asker.who, epoch=epoch))
+
+    def click_more(self, incident_id: str, choice: str, asker: Asker) -> Reply:
+        """A choice from the headline's overflow menu: the same words as typed."""
+        words = {"snooze": "snooze 1h", "snooze_1h": "snooze 1h", "takeover": "ack"}.get(choice, choice)
+        if words.split()[0] not in {verb.name for verb in self.verbs}:
+            return Reply(text="This menu is from an older message; use the current headline.", refused=True)
+        return self.say(f"{words} {incident_id}", asker)
+
+    def click_action(self, incident_id: str, action_name: str, asker: Asker) -> Reply:
+        """A button that asks for a guarded action on the incident's subject."""
+        incident = self._store.incident(incident_id)
+        action = self._actions.get(action_name)
+        if incident is None or action is None:
+            return Reply(text="This button is outdated; look at the current headline.", refused=True)
+        return self._request(action, (incident.subject.label,), incident, asker)
+
+    def click_approve(self, plan_id: str, prefix: str, asker: Asker, *, break_glass: str = "") -> Reply:
+        """The button Approve. The digest prefix is that of the card that was clicked."""
+        incident, plan = self._plan(plan_id)
+        if incident is None or plan is None:
+            return Reply(text="This plan is gone; ask again for a fresh one.", refused=True)
+        digest = plan.digest if len(prefix) >= 16 and plan.digest.startswith(prefix) else prefix
+        decision = self._engine.apply(
+            incident.id,
+            lambda facts, _: ev.ApproveClicked(
+                plan_id=plan_id, digest=digest, by=asker.who, break_glass=break_glass,
+                locked_by=facts.locked_by(plan.target_key, plan_id), frozen=facts.frozen(plan.subject.system),
+                debts=facts.debts(asker.who),
+            ),
+        )  # fmt: skip
+        glass = f"{plan_id}|{prefix}" if self._may_offer_glass(decision, incident, plan.subject.system, asker) else ""
+        return Reply(text=decision.why.text, refused=decision.why.refused, glass_for=glass)
+
+    def click_reject(self, plan_id: str, reason: str, asker: Asker) -> Reply:
+        """The button Reject, after its reason was asked for."""
+        incident, _ = self._plan(plan_id)
+        if incident is None:
+            return Reply(text="This plan is gone; there is nothing to reject.", refused=True)
+        return self._apply(incident.id, ev.RejectClicked(plan_id=plan_id, by=asker.who, reason=reason))
+
+    def click_undo(self, plan_id: str, asker: Asker) -> Reply:
+        """The button Undo on a finished plan: asks for the stored inverse as a new plan."""
+        incident, plan = self._plan(plan_id)
+        if incident is None or plan is None or plan.draft is None or not plan.draft.inverse:
+            return Reply(text="There is no stored way back for this plan.", refused=True)
+        inverse = dict(plan.draft.inverse)
+        action = self._actions.get(inverse.pop("action", plan.action))
+        if action is None:
+            return Reply(text="The action that would undo this is not available here.", refused=True)
+        return self._ask_for(action, incident, plan.subject, inverse, asker, reason=f"undo of plan {plan.id}")
+
+    # looking
+
+    def _say_help(self, command: cmd.Command, asker: Asker) -> Reply:
+        del asker
+        if command.words:
+            wanted = command.words[0].lower()
+            verb = next((verb for verb in self.verbs if verb.name == wanted), None)
+            if verb is None:
+                near = cmd.nearest(wanted, [verb.name for verb in self.verbs])
+                return Reply(text=f"There is no verb “{harmless(wanted, 40)}”.{near}", refused=True)
+            return Reply(text=f"`/mlops {verb.usage}` – {verb.summary}.")
+        lines = []
+        for group, title in ((cmd.LOOK, "Look"), (cmd.STEER, "Steer"), (cmd.ACT, "Act (with approval)")):
+            lines.append(f"*{title}*")
+            lines += [f"• `{verb.usage}` – {verb.summary}" for verb in self.verbs if verb.group == group]
+        lines.append("In a thread, mention me instead of the slash: the incident is then the thread's.")
+        return Reply(text="\n".join(lines))
+
+    def _say_status(self, command: cmd.Command, asker: Asker) -> Reply:
+        del command, asker
+        found = self._store.incidents(open_only=True)
+        if not found:
+            return Reply(text="Nothing is wrong that I know of: no open incident.")
+        return Reply(text="\n".join(_line(incident) for incident in found[:20]))
+
+    def _say_incidents(self, command: cmd.Command, asker: Asker) -> Reply:
+        if "all" not in command.words:
+            return self._say_status(command, asker)
+        found = self._store.incidents(limit=20)
+        return Reply(text="\n".join(_line(incident) for incident in found) or "There has been no incident yet.")
+
+    def _say_incident(self, command: cmd.Command, asker: Asker) -> Reply:
+        found = self._find(command, asker)
+        if isinstance(found, Reply):
+            return found
+        plans = [f"• plan {plan.id}: {plan.action} is {plan.state}. {harmless(plan.ended_why)}" for plan in found.plans[-5:]]
+        lines = [_line(found), f"Why: {harmless(found.severity_why)}", f"Symptom: {harmless(found.symptom)}", *plans]
+        return Reply(text="\n".join(lines))
+
+    def _say_diagnose(self, command: cmd.Command, asker: Asker) -> Reply:
+        found = self._find(command, asker)
+        if isinstance(found, Reply):
+            return found
+        _, names = cmd.take_incident(command.words)
+        unknown = [name for name in names if name not in self._diagnostics]
+        if unknown:
+            near = cmd.nearest(unknown[0], list(self._diagnostics))
+            return Reply(text=f"There is no diagnostic “{harmless(unknown[0], 40)}”.{near}", refused=True)
+        decision = self._engine.apply(found.id, ev.DiagnosticsAsked(by=asker.who, names=names))
+        return Reply(text=f"{decision.why.text} The answers come into the thread of {found.id}.")
+
+    def _say_metrics(self, command: cmd.Command, asker: Asker) -> Reply:
+        return self._look_at(command, asker, "current")
+
+    def _say_versions(self, command: cmd.Command, asker: Asker) -> Reply:
+        return self._look_at(command, asker, "served_version")
+
+    def _say_changes(self, command: cmd.Command, asker: Asker) -> Reply:
+        return self._look_at(command, asker, "what_changed")
+
+    def _say_history(self, command: cmd.Command, asker: Asker) -> Reply:
+        del asker
+        found = self._model(command.words)
+        if isinstance(found, Reply):
+            return found
+        system, model = found
+        moves = self._store.moves(system.name, model, limit=15)
+        lines = [
+            f"• {_time(move.latest_at)} {move.what}: {move.from_ or 'not known'} → {move.to}{f' by {move.by}' if move.by else ''}"
+            for move in moves
+        ]
+        return Reply(text="\n".join(lines) or f"I have not seen {model} change yet.")
+
+    def _say_runbook(self, command: cmd.Command, asker: Asker) -> Reply:
+        found = self._find(command, asker)
+        if isinstance(found, Reply):
+            return found
+        book = next((book for book in self._engine.runbooks if book.name == found.runbook), None)
+        if book is None:
+            return Reply(text=f"No runbook matches {found.id}. Add one to runbooks/{found.subject.system}/.")
+        self._engine.apply(found.id, ev.RunbookAsked(by=asker.who, name=book.name))
+        return Reply(text=f"The checklist of “{book.title}” comes into the thread of {found.id}.")
+
+    def _say_timeline(self, command: cmd.Command, asker: Asker) -> Reply:
+        found = self._find(command, asker)
+        if isinstance(found, Reply):
+            return found
+        lines = self._store.timeline(found.id)[-30:]
+        told = [f"• {_time(line.at)} {harmless(line.by.name or line.by.user_id, 40)}: {harmless(line.text)}" for line in lines]
+        return Reply(text=_fit(told) or "Nothing yet.")
+
+    def _say_oncall(self, command: cmd.Command, asker: Asker) -> Reply:
+        del command, asker
+        now = self._engine.now()
+        lines = []
+        for system in self.policy.systems.values():
+            people = ", ".join(f"@{person.key}" for person in self.policy.on_call(system.name, now))
+            lines.append(f"• {system.name}: {people or 'nobody – pages go to the catch-all'}")
+        return Reply(text="\n".join(lines) or "No system is configured.")
+
+    def _say_audit(self, command: cmd.Command, asker: Asker) -> Reply:
+        del command, asker
+        number, head = self._store.audit_head()
+        return Reply(text=f"{number} audit lines, head {head[:16]}. `mlops-bot audit verify` checks the whole chain.")
+
+    # steering
+
+    def _say_ack(self, command: cmd.Command, asker: Asker) -> Reply:
+        return self._steer(command, asker, lambda _: ev.Acknowledged(by=asker.who), {IncidentState.OPEN, IncidentState.SNOOZED})
+
+    def _say_unack(self, command: cmd.Command, asker: Asker) -> Reply:
+        return self._steer(command, asker, lambda _: ev.Unacknowledged(by=asker.who), {IncidentState.ACKNOWLEDGED})
+
+    def _say_escalate(self, command: cmd.Command, asker: Asker) -> Reply:
+        return self._steer(command, asker, lambda _: ev.EscalateClicked(by=asker.who))
+
+    def _say_resolve(self, command: cmd.Command, asker: Asker) -> Reply:
+        _, words = cmd.take_incident(command.words)
+        return self._steer(command, asker, lambda _: ev.Resolved(by=asker.who, note=" ".join(words)))
+
+    def _say_reopen(self, command: cmd.Command, asker: Asker) -> Reply:
+        incident_id, _ = cmd.take_incident(command.words)
+        if not incident_id and not asker.thread_ts:
+            return Reply(text="Which one? `/mlops reopen INC-7`.", refused=True)
+        return self._steer(command, asker, lambda _: ev.Reopened(by=asker.who))
+
+    def _say_note(self, command: cmd.Command, asker: Asker) -> Reply:
+        if not command.text:
+            return Reply(text="What should I note? `/mlops note disk was full at 14:02`.", refused=True)
+        _, words = cmd.take_incident(command.words)
+        return self._steer(command, asker, lambda _: ev.Noted(by=asker.who, text=" ".join(words)))
+
+    def _say_assign(self, command: cmd.Command, asker: Asker) -> Reply:
+        name, words = cmd.take_user(command.words)
+        person = self.policy.by_key(name) or next((one for one in self.policy.people if one.who.user_id == name), None)
+        if person is None:
+            near = cmd.nearest(name, [one.key for one in self.policy.people]) if name else ""
+            return Reply(text=f"To whom? `/mlops assign @person`.{near}", refused=True)
+        rest = cmd.Command(verb=command.verb, words=words, text=command.text)
+        return self._steer(rest, asker, lambda _: ev.Assigned(by=asker.who, to=person.who))
+
+    def _say_severity(self, command: cmd.Command, asker: Asker) -> Reply:
+        _, words = cmd.take_incident(command.words)
+        level = cmd.severity(words[0]) if words else None
+        if level is None:
+            return Reply(text="Which one? `/mlops severity P1 users see errors`.", refused=True)
+        reason = " ".join(words[1:])
+        return self._steer(command, asker, lambda _: ev.SeverityChanged(by=asker.who, to=level, reason=reason))
+
+    def _say_snooze(self, command: cmd.Command, asker: Asker) -> Reply:
+        found = next((cmd.span(word) for word in command.words if cmd.span(word)), None)
+        if found is None or found > timedelta(days=7):
+            return Reply(text="For how long, up to 7 days? `/mlops snooze 30m`.", refused=True)
+        words = tuple(word for word in command.words if not cmd.span(word))
+        rest = cmd.Command(verb=command.verb, words=words, text=command.text)
+        until = self._engine.now() + found
+        return self._steer(rest, asker, lambda _: ev.Snoozed(by=asker.who, until=until))
+
+    def _say_declare(self, command: cmd.Command, asker: Asker) -> Reply:
+        level = cmd.severity(command.words[0]) if command.words else None
+        title = " ".join(command.words[1:])[:150]
+        if level is None or not title:
+            return Reply(text="How bad, and what is wrong? `/mlops declare P1 intent answers are nonsense`.", refused=True)
+        system, subject = self._subject_in(command.words[1:])
+        allowed = may_steer(self.policy, system, asker.who)
+        if allowed.refused:
+            return Reply(text=allowed.text, refused=True)
+        key = f"declared:{subject.system}/{subject.label}"
+        decision = self._engine.open_incident(
+            lambda incident_id: ev.Declared(
+                incident_id=incident_id, key=key, subject=subject, by=asker.who, title=title, severity=level
+            ),
+            key,
+        )
+        return Reply(text=decision.why.text, refused=decision.why.refused)
+
+    def _say_freeze(self, command: cmd.Command, asker: Asker) -> Reply:
+        system = self.policy.systems.get(command.words[0]) if command.words else None
+        length = cmd.span(command.words[1]) if len(command.words) > 1 else None
+        reason = " ".join(command.words[2:])[:300]
+        if system is None or length is None or not reason:
+            known = ", ".join(self.policy.systems)
+            return Reply(text=f"`/mlops freeze <system> 2h <reason>`. Systems: {known}.", refused=True)
+        allowed = may_request(self.policy, system, asker.who)
+        if allowed.refused:
+            return Reply(text=allowed.text, refused=True)
+        self._engine.freeze(system.name, length, asker.who, reason)
+        return Reply(text=f"{system.name} is frozen for {command.words[1]}: no guarded action starts. {harmless(reason)}")
+
+    def _say_unfreeze(self, command: cmd.Command, asker: Asker) -> Reply:
+        system = self.policy.systems.get(command.words[0]) if command.words else None
+        if system is None:
+            return Reply(text="`/mlops unfreeze <system>`.", refused=True)
+        allowed = may_request(self.policy, system, asker.who)
+        if allowed.refused:
+            return Reply(text=allowed.text, refused=True)
+        self._engine.unfreeze(system.name, asker.who)
+        return Reply(text=f"The freeze of {system.name} is over.")
+
+    def _say_review(self, command: cmd.Command, asker: Asker) -> Reply:
+        if not command.words:
+            return Reply(text="Which plan's break-glass did you review? `/mlops review PLN-3`.", refused=True)
+        if self.policy.person(asker.who) is None:
+            return Reply(text="I don't know you, so this is not yours to do.", refused=True)
+        plan_id = command.words[0].upper()[:40]
+        done = self._engine.review(plan_id, asker.who)
+        text = f"Thank you; the break-glass of {plan_id} is reviewed." if done else (
+            f"{plan_id} owes no review that you could give: it must be reviewed by somebody else than its approver."
+        )  # fmt: skip
+        return Reply(text=text, refused=not done)
+
+    # acting
+
+    def _act(self, action: Action, command: cmd.Command, asker: Asker) -> Reply:
+        incident = self._incident_here(asker)
+        return self._request(action, command.words, incident, asker)
+
+    def _request(self, action: Action, words: Sequence[str], here: Incident | None, asker: Asker) -> Reply:
+        """Find the one system whose profile knows the name, then its open incident, then ask for a plan."""
+        systems = [self.policy.systems[here.subject.system]] if here and here.subject.system in self.policy.systems else []
+        systems += [system for system in self.policy.systems.values() if system not in systems]
+        refusal = Refusal(why=f"`/mlops {action.usage}`.")
+        for system in systems:
+            parsed = action.parse(words, system)
+            if isinstance(parsed, Refusal):
+                refusal = parsed if refusal.why.startswith("`") or "Did you mean" in parsed.why else refusal
+                continue
+            name, request = parsed
+            subject = _subject(system, name)
+            incident = here if here is not None and here.subject.label == name else self._open_about(system, name)
+            return self._ask_for(action, incident, subject, request, asker)
+        return Reply(text=refusal.why, refused=True)
+
+    def _ask_for(
+        self, action: Action, incident: Incident | None, subject: Subject, request: dict[str, str], asker: Asker, reason: str = ""
+    ) -> Reply:
+        allowed = may_request(self.policy, self.policy.system(subject.system), asker.who)
+        if allowed.refused:
+            self._engine.note_refusal(allowed, asker.who, incident.id if incident else "", action.name)
+            return Reply(text=allowed.text, refused=True)
+        if incident is None:
+            incident = self._open_change(action, subject, asker)
+        decision = self._engine.apply(
+            incident.id,
+            lambda facts, _: ev.ActionRequested(
+                plan_id=facts.new_plan_id(), action=action.name, subject=subject, request=request, by=asker.who,
+                reason=reason, frozen=facts.frozen(subject.system),
+            ),
+        )  # fmt: skip
+        if decision.why.refused:
+            return Reply(text=decision.why.text, refused=True)
+        return Reply(text=f"{decision.why.text} The card comes into the thread of {incident.id}.")
+
+    def _open_change(self, action: Action, subject: Subject, asker: Asker) -> Incident:
+        title = f"{action.name} {subject.label}"
+        decision = self._engine.open_incident(
+            lambda incident_id: change_of(incident_id, subject, asker.who, title), key=f"change:{subject.system}/{subject.label}"
+        )
+        if decision.incident is None:
+            message = "a change could not be opened"
+            raise RuntimeError(message)
+        return decision.incident
+
+    # finding
+
+    def _steer(
+        self, command: cmd.Command, asker: Asker, event: Callable[[Incident], ev.Event],
+        wanted: set[IncidentState] | None = None,
+    ) -> Reply:  # fmt: skip
+        found = self._find(command, asker, wanted)
+        return found if isinstance(found, Reply) else self._apply(found.id, event(found))
+
+    def _apply(self, incident_id: str, event: ev.Event) -> Reply:
+        decision = self._engine.apply(incident_id, event)
+        return Reply(text=f"{incident_id}: {decision.why.text}", refused=decision.why.refused)
+
+    def _find(self, command: cmd.Command, asker: Asker, wanted: set[IncidentState] | None = None) -> Incident | Reply:
+        """The incident that is meant: named, or the thread's, or the only one it can be."""
+        incident_id, _ = cmd.take_incident(command.words)
+        if incident_id:
+            named = self._store.incident(incident_id)
+            return named or Reply(text=f"There is no {incident_id}. `/mlops incidents` lists the open ones.", refused=True)
+        here = self._incident_here(asker)
+        if here is not None:
+            return here
+        found = [one for one in self._store.incidents(open_only=True) if one.kind != "change"]
+        best = [one for one in found if wanted is None or one.state in wanted] or found
+        if len(best) == 1:
+            return best[0]
+        if not best:
+            return Reply(text="There is no open incident.", refused=True)
+        listed = "\n".join(_line(one) for one in best[:10])
+        return Reply(text=f"Which one? Say `/mlops {command.verb} {best[0].id}`.\n{listed}", refused=True)
+
+    def _incident_here(self, asker: Asker) -> Incident | None:
+        if not asker.thread_ts:
+            return None
+        incident_id = self._store.incident_of_thread(asker.channel, asker.thread_ts)
+        return self._store.incident(incident_id) if incident_id else None
+
+    def _open_about(self, system: System, name: str) -> Incident | None:
+        found = self._store.open_incident_about(system.name, name)
+        return next((one for one in found if one.kind != "change"), found[0] if found else None)
+
+    def _plan(self, plan_id: str) -> tuple[Incident | None, Plan | None]:
+        incident_id = self._store.incident_of_plan(plan_id)
+        incident = self._store.incident(incident_id) if incident_id else None
+        return incident, incident.plan(plan_id) if incident else None
+
+    def _model(self, words: Sequence[str]) -> tuple[System, str] | Reply:
+        known = {model.name: system for system in self.policy.systems.values() for model in system.models}
+        wanted = words[0] if words else ""
+        if wanted in known:
+            return known[wanted], wanted
+        if not wanted and len(known) == 1:
+            name, system = next(iter(known.items()))
+            return system, name
+        near = cmd.nearest(wanted, list(known)) if wanted else ""
+        said = f"I don't know a model “{harmless(wanted, 40)}”." if wanted else "Which model?"
+        return Reply(text=f"{said}{near} Known: {', '.join(known) or 'none'}.", refused=True)
+
+    def _look_at(self, command: cmd.Command, asker: Asker, name: str) -> Reply:
+        found = self._model(command.words)
+        if isinstance(found, Reply):
+            return found
+        system, model = found
+        diagnostic = self._diagnostics.get(name)
+        if diagnostic is None:
+            return Reply(text=f"The diagnostic {name} is not available here.", refused=True)
+        incident = self._incident_here(asker) or self._open_about(system, model)
+
+        def later() -> Reply:
+            scene = self._worker.look(_subject(system, model), incident)
+            try:
+                finding = diagnostic.ask(scene)
+            except Foreign as problem:
+                return Reply(text=f"No answer: {harmless(problem.sentence)}", refused=True)
+            rows = [f"• {harmless(what)}: {harmless(value)} {harmless(bound)}".rstrip() for what, value, bound in finding.rows]
+            return Reply(text=_fit([harmless(finding.sentence, 1000), *rows]))
+
+        return Reply(text=f"Looking up {command.verb} of {model}…", later=later)
+
+    def _subject_in(self, words: Sequence[str]) -> tuple[System, Subject]:
+        """The first known model, service or system named in a sentence; the only system where there is one."""
+        for word in words:
+            for system in self.policy.systems.values():
+                if word == system.name or word in system.services or system.model(word):
+                    return system, _subject(system, word)
+        systems = list(self.policy.systems.values())
+        system = systems[0] if len(systems) == 1 else self.policy.default
+        return system, Subject(system=system.name)
+
+    def _may_offer_glass(self, decision: Decision, incident: Incident, system: str, asker: Asker) -> bool:
+        return (
+            decision.why.code == "own_request"
+            and incident.severity is Severity.P0
+            and self.policy.is_on_call(asker.who, system, self._engine.now())
+        )
+
+
+def _subject(system: System, name: str) -> Subject:
+    model = system.model(name)
+    if model is not None:
+        return Subject(system=system.name, service=model.service, model=name)
+    return Subject(system=system.name, service=name if name in system.services else "")
+
+
+def _line(incident: Incident) -> str:
+    owner = f"@{incident.owner.name}" if incident.owner else "nobody yet"
+    about = f"{harmless(incident.subject.label, 80)} · {harmless(incident.title, 150)}"
+    return f"• *{incident.id}* {incident.severity} {incident.state} · {about} · {owner}"
+
+
+def _fit(lines: Sequence[str], cap: int = 2_900) -> str:
+    """The latest lines that fit into one message section; says how many were left out."""
+    kept = list(lines)
+    while len(kept) > 1 and sum(len(line) + 1 for line in kept) > cap:
+        kept.pop(0)
+    left_out = len(lines) - len(kept)
+    return "\n".join([*([f"({left_out} earlier lines are left out)"] if left_out else []), *kept])
+
+
+def _time(at: datetime) -> str:
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{at:%Y-%m-%d %H:%M:%S} UTC>"
