@@ -4,6 +4,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.stack_fixture"]
+
 # A developer's real tokens and databases must never be what a test talks to.
 for name in [name for name in os.environ if name.startswith(("SLACK_", "MLOPS_", "KUBE", "MLFLOW_", "DOCKER_"))]:
     del os.environ[name]

@@ -44,7 +44,7 @@ def up(options: argparse.Namespace) -> int:
             _write_state(options.state, stack)
             print(f"{MODEL_NAME} version {stack.served_version()} is served. Ctrl-C ends it all. Logs: {stack.folder}")
             for name, url in _addresses(stack).items():
-                print(f"  {name:<13} {url}")
+                print(f"  {name:<13} {url}", flush=True)
             while True:
                 time.sleep(3600)
     except StartFailed as failure:

@@ -42,6 +42,7 @@ def promote(tracking_uri: str, model: str, version: str, *, leave_trail: bool = 
     if leave_trail:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         _set_tag(tracking_uri, model, version, "ops.prod_from", now)
+        _drop_tag(tracking_uri, model, version, "ops.prod_until")  # of an earlier time in production
         if replaced is not None:
             _set_alias(tracking_uri, model, PREVIOUS, replaced)
             _set_tag(tracking_uri, model, version, "ops.replaced", replaced)
@@ -57,3 +58,8 @@ def _set_alias(tracking_uri: str, model: str, alias: str, version: str) -> None:
 def _set_tag(tracking_uri: str, model: str, version: str, key: str, value: str) -> None:
     body = {"name": model, "version": version, "key": key, "value": value}
     call("POST", f"{tracking_uri}{_API}/model-versions/set-tag", body=body)
+
+
+def _drop_tag(tracking_uri: str, model: str, version: str, key: str) -> None:
+    body = {"name": model, "version": version, "key": key}
+    call("DELETE", f"{tracking_uri}{_API}/model-versions/delete-tag", body=body)

@@ -62,8 +62,8 @@ class Stack:
         admin_token: str | None = None,
     ) -> None:
         self.webhook = webhook
-        self.folder = Path(tempfile.mkdtemp(prefix="mlops-playground-"))
         self._programs = monitoring.find_programs() if metrics == "find" else metrics
+        self.folder = Path(tempfile.mkdtemp(prefix="mlops-playground-"))
         self._cache_dir = cache_dir
         self._pace = pace or Pace()
         self._rows_per_second = rows_per_second
@@ -231,7 +231,7 @@ class Stack:
         return answer
 
     def set_fault(self, **fault: Any) -> None:
-        """Switch faults of the model server: `set_fault(latency_seconds=2.0)`, `set_fault(clear=True)`; see `faults`."""
+        """Switch faults of the model server, by the keys that `faults` lists: `set_fault(latency_seconds=2.0)`."""
         call("POST", f"{self.server_url}/admin/fault", body=fault, bearer=self._admin_token)
 
     def stop_server(self) -> None:
