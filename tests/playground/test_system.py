@@ -20,8 +20,6 @@ from playground.system.stack import Stack
 from playground.system.wire import CallFailed, call, call_text
 from tests.alert_sink import AlertSink
 
-pytestmark = pytest.mark.xdist_group("playground-stack")
-
 GOLDEN = Path(__file__).parents[1] / "golden"
 TOKEN = "sink-token"
 
