@@ -310,22 +310,43 @@ class Desk:
         return self._steer(rest, asker, lambda _: ev.Snoozed(by=asker.who, until=until))
 
     def _say_declare(self, command: cmd.Command, asker: Asker) -> Reply:
-        level = cmd.severity(command.words[0]) if command.words else None
-        title = " ".join(command.words[1:])[:150]
-        if level is None or not title:
+        level = command.words[0] if command.words else ""
+        return self.declare(level, " ".join(command.words[1:]), asker)
+
+    def declare(self, level: str, title: str, asker: Asker) -> Reply:
+        """Open an incident by hand; an open one about the same thing is named instead."""
+        severity = cmd.severity(level)
+        if severity is None or not title.strip():
             return Reply(text="How bad, and what is wrong? `/mlops declare P1 intent answers are nonsense`.", refused=True)
-        system, subject = self._subject_in(command.words[1:])
+        system, subject = self._subject_in(title.split())
         allowed = may_steer(self.policy, system, asker.who)
         if allowed.refused:
             return Reply(text=allowed.text, refused=True)
         key = f"declared:{subject.system}/{subject.label}"
         decision = self._engine.open_incident(
             lambda incident_id: ev.Declared(
-                incident_id=incident_id, key=key, subject=subject, by=asker.who, title=title, severity=level
+                incident_id=incident_id, key=key, subject=subject, by=asker.who, title=title.strip()[:150], severity=severity
             ),
             key,
         )
         return Reply(text=decision.why.text, refused=decision.why.refused)
+
+    def home(self, who: Who) -> list[tuple[str, list[str]]]:
+        """What this person needs to see first: what waits for them, then what is open."""
+        found = self._store.incidents(open_only=True)
+        waiting = [
+            f"Plan {plan.id} in {incident.id}: {harmless(plan.draft.title, 200)}. Its card is in the thread."
+            for incident in found
+            for plan in incident.plans
+            if plan.state == "pending" and plan.draft is not None and plan.requested_by != who
+        ]
+        mine = [_line(incident) for incident in found if incident.owner == who]
+        others = [_line(incident) for incident in found if incident.owner != who]
+        return [
+            ("Waiting for an approval", waiting or ["Nothing."]),
+            ("Yours", mine or ["Nothing."]),
+            ("Open", others or ["Nothing else."]),
+        ]
 
     def _say_freeze(self, command: cmd.Command, asker: Asker) -> Reply:
         system = self.policy.systems.get(command.words[0]) if command.words else None

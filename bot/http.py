@@ -1,0 +1,153 @@
+"""The HTTP door: Alertmanager's webhooks, Slack's HTTP mode, health and metrics.
+
+2xx is said only for what is committed. "Not now" is 503, because Alertmanager retries 5xx and nothing else. Bodies are read
+with a cap, parsed and stored in threads; the event loop only moves bytes.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from bot.store import StoreDown
+
+log = logging.getLogger("mlops.http")
+
+MAX_WAITING = 64  # webhooks being stored at once; more are told to come again
+_SLACK_CAP = 1024 * 1024
+
+
+class BadBody(ValueError):
+    """The body can never be taken: it is not JSON, or not a webhook."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What /healthz and /readyz tell."""
+
+    ok: bool
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What the HTTP door calls. `take_in` raises BadBody or StoreDown."""
+
+    webhook_token: str
+    max_body_bytes: int
+    take_in: Callable[[bytes], Mapping[str, object]]
+    slack: Callable[[str, Mapping[str, str]], tuple[int, dict[str, list[str]], str]] | None
+    alive: Callable[[], Health]
+    ready: Callable[[], Health]
+    metrics: Callable[[], str]
+
+
+class TooLarge(Exception):
+    """The body is over the cap."""
+
+
+def build(door: Door) -> Starlette:
+    """The ASGI application."""
+    waiting = threading.BoundedSemaphore(MAX_WAITING)
+
+    async def alertmanager(request: Request) -> Response:
+        if not _has_token(request, door.webhook_token):
+            return _problem(401, "A webhook needs `Authorization: Bearer <token>` with the configured token.")
+        if not waiting.acquire(blocking=False):
+            return _problem(503, "Too many webhooks at once; nothing of this one was stored. Send it again.")
+        try:
+            body = await _read(request, door.max_body_bytes)
+            return JSONResponse(dict(await run_in_threadpool(door.take_in, body)))
+        except TooLarge:
+            log.warning("a webhook was over the size cap", extra={"action": "webhook_too_large"})
+            return _problem(413, f"The body is over {door.max_body_bytes} bytes; lower max_alerts in Alertmanager.")
+        except BadBody as problem:
+            return _problem(400, str(problem))
+        except StoreDown as problem:
+            log.error("a webhook could not be stored: %s", problem, extra={"action": "webhook_not_stored"})
+            return _problem(503, "The database cannot take this now; nothing was stored. Send it again.")
+        finally:
+            waiting.release()
+
+    async def slack(request: Request) -> Response:
+        if door.slack is None:
+            return _problem(404, "HTTP mode is off; the bot uses Socket Mode.")
+        body = await _read(request, _SLACK_CAP)
+        try:
+            text = body.decode("utf-8")
+        except UnicodeDecodeError:
+            return _problem(400, "The body is not UTF-8.")
+        status, headers, answer = await run_in_threadpool(door.slack, text, dict(request.headers))
+        flat = {name: ", ".join(values) for name, values in headers.items() if name.lower() != "content-length"}
+        return Response(answer, status_code=status, headers=flat)
+
+    async def metrics(_: Request) -> Response:
+        return PlainTextResponse(
+            await run_in_threadpool(door.metrics), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+    return Starlette(
+        routes=[
+            Route("/webhooks/alertmanager", alertmanager, methods=["POST"]),
+            Route("/slack/events", slack, methods=["POST"]),
+            Route("/healthz", _health(door.alive)),
+            Route("/readyz", _health(door.ready)),
+            Route("/metrics", metrics),
+        ],
+        exception_handlers={TooLarge: _too_large, ClientDisconnect: _gone, StoreDown: _down},
+    )
+
+
+def _health(ask: Callable[[], Health]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(_: Request) -> Response:
+        health = await run_in_threadpool(ask)
+        return JSONResponse({"ok": health.ok, **health.facts}, status_code=200 if health.ok else 503)
+
+    return answer
+
+
+def _has_token(request: Request, token: str) -> bool:
+    given = request.headers.get("authorization", "")
+    scheme, _, value = given.partition(" ")
+    # Compared even when it is plainly wrong, so that the time taken tells nothing. No token configured: nobody comes in.
+    same = hmac.compare_digest(value.strip().encode(), token.encode())
+    return bool(token) and scheme.lower() == "bearer" and same
+
+
+async def _read(request: Request, cap: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > cap:
+        raise TooLarge
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > cap:
+            raise TooLarge
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _problem(status: int, text: str) -> Response:
+    return JSONResponse({"ok": False, "error": text}, status_code=status)
+
+
+async def _too_large(_: Request, __: Exception) -> Response:
+    return _problem(413, "The body is too large.")
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return _problem(400, "The connection ended before the body did.")
+
+
+async def _down(_: Request, __: Exception) -> Response:
+    return _problem(503, "The database cannot be reached. Send it again.")

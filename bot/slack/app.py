@@ -1,0 +1,278 @@
+"""The way in from Slack: commands, mentions, clicks, dialogs. Real slack-bolt, over Socket Mode or HTTP.
+
+Every request is acknowledged with a specific sentence within 100 ms: a quick answer is the acknowledgement itself; a slower
+one is announced and follows. Redelivered requests are recognised by the id Slack gave them and do nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from slack_bolt import App, BoltRequest
+from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_sdk import WebClient
+
+from bot.desk import Asker, Desk, Reply
+from bot.engine import key_of
+from bot.model import Who
+from bot.slack import forms
+from bot.slack.client import web_client
+from bot.slack.manifest import COMMAND, DECLARE
+from bot.store import StoreDown
+from handlers.interactions import OnIncident, OnPlan, parse_value
+
+log = logging.getLogger("mlops.slack")
+
+ANSWER_WITHIN_S = 0.07  # leaves room for the way back within the 100 ms that people notice
+_STORE_DOWN = "My database cannot be reached, so nothing was changed. Try again in a minute; the operators can see it."
+_BROKEN = "That failed inside the bot, and it is in the log as {code}. Nothing more is done; try again or ask the operators."
+_MENTION = re.compile(r"^\s*(?:<@[A-Z0-9]+(?:\|[^>]*)?>\s*)+")
+
+
+class SlackDoor:
+    """Bolt's listeners, wired to the desk."""
+
+    def __init__(
+        self, desk: Desk, *, client: WebClient, signing_secret: str, team_id: str, once: Callable[[str], bool]
+    ) -> None:
+        self._desk = desk
+        self._client = client
+        self._team_id = team_id
+        self._once = once
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="desk")
+        self._sockets: list[SocketModeHandler] = []
+        self.app = App(
+            client=client, signing_secret=signing_secret or "unused-in-socket-mode", token_verification_enabled=False,
+            request_verification_enabled=True, logger=logging.getLogger("mlops.bolt"),
+        )  # fmt: skip
+        self._listen()
+
+    def handle_http(self, body: str, headers: Mapping[str, str]) -> tuple[int, dict[str, list[str]], str]:
+        """One request of Slack's HTTP mode: status, headers, body. The signature is checked by Bolt."""
+        answer = self.app.dispatch(BoltRequest(body=body, headers=dict(headers)))
+        return answer.status, {name: list(values) for name, values in answer.headers.items()}, answer.body
+
+    def connect(self, app_token: str, api_url: str, connections: int) -> None:
+        """Open the Socket Mode connections that are not open yet. Raises what the SDK raises when Slack is down."""
+        while len(self._sockets) < connections:
+            handler = SocketModeHandler(self.app, app_token, web_client=web_client(app_token, api_url))
+            handler.connect()
+            self._sockets.append(handler)
+
+    @property
+    def connected(self) -> int:
+        """How many sockets are connected."""
+        return sum(bool(handler.client and handler.client.is_connected()) for handler in self._sockets)
+
+    def close(self) -> None:
+        """Close the sockets; requests under way are finished."""
+        for handler in self._sockets:
+            handler.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _listen(self) -> None:
+        app = self.app
+        app.command(COMMAND)(self._on_command)
+        app.event("app_mention")(self._on_mention)
+        app.event("app_home_opened")(self._on_home)
+        app.shortcut(DECLARE)(self._on_declare_shortcut)
+        app.action("reject")(self._on_reject)
+        app.action("glass")(self._on_glass)
+        app.action(re.compile(r"^(?!reject$|glass$).+"))(self._on_click)
+        app.view(forms.REJECT)(self._on_reject_reason)
+        app.view(forms.GLASS)(self._on_glass_reason)
+        app.view(forms.DECLARE)(self._on_declared)
+
+    # listeners
+
+    def _on_command(self, ack: Any, body: dict[str, Any], respond: Any) -> None:
+        if not self._first(body, "command"):
+            ack()
+            return
+        text = str(body.get("text") or "")
+        asker = self._asker(body, channel=str(body.get("channel_id") or ""))
+        future = self._pool.submit(self._answer, lambda: self._desk.say(text, asker))
+        reply = _soon(future)
+        if reply is None:
+            ack(text=self._desk.at_once(text))
+            respond(text=future.result().text, response_type="ephemeral", replace_original=False)
+            reply = future.result()
+        else:
+            ack(text=reply.text)
+        self._and_later(reply, lambda more: respond(text=more, response_type="ephemeral", replace_original=False))
+
+    def _on_mention(self, event: dict[str, Any], body: dict[str, Any]) -> None:
+        if event.get("bot_id") or not self._first(body, "event"):
+            return
+        text = _MENTION.sub("", str(event.get("text") or ""))
+        thread = str(event.get("thread_ts") or "")
+        channel = str(event.get("channel") or "")
+        who = self._who(str(body.get("team_id") or event.get("team") or ""), str(event.get("user") or ""))
+        asker = Asker(who=who, channel=channel, thread_ts=thread)
+        reply = self._answer(lambda: self._desk.say(text, asker))
+
+        def tell(words: str) -> None:
+            where = {"thread_ts": thread} if thread else {}
+            self._client.chat_postEphemeral(channel=channel, user=who.user_id, text=words, **where)
+
+        tell(reply.text)
+        self._and_later(reply, tell)
+
+    def _on_home(self, event: dict[str, Any], body: dict[str, Any]) -> None:
+        if event.get("tab") not in {None, "home"}:
+            return
+        who = self._who(str(body.get("team_id") or ""), str(event.get("user") or ""))
+        self._client.views_publish(user_id=who.user_id, view=forms.home(self._desk.home(who)))
+
+    def _on_click(self, ack: Any, body: dict[str, Any], respond: Any, action: dict[str, Any]) -> None:
+        ack()
+        if not self._first(body, "click", str(action.get("action_ts") or "")):
+            return
+        asker = self._asker(body)
+        reply = self._answer(lambda: self._clicked(action, asker))
+        if reply.text:
+            blocks = forms.offer_glass(reply.text, reply.glass_for) if reply.glass_for else None
+            respond(text=reply.text, blocks=blocks, response_type="ephemeral", replace_original=False, **_thread(body))
+        self._and_later(
+            reply, lambda more: respond(text=more, response_type="ephemeral", replace_original=False, **_thread(body))
+        )
+
+    def _clicked(self, action: dict[str, Any], asker: Asker) -> Reply:
+        name = str(action.get("action_id") or "")
+        value = str(action.get("value") or (action.get("selected_option") or {}).get("value") or "")
+        if action.get("type") == "button" and action.get("url"):
+            return Reply(text="")
+        choice, _, rest = value.partition("|") if name == "more" else ("", "", value)
+        target = parse_value(rest)
+        match target:
+            case OnPlan() if name == "approve":
+                return self._desk.click_approve(target.plan_id, target.prefix, asker)
+            case OnPlan() if name == "undo":
+                return self._desk.click_undo(target.plan_id, asker)
+            case OnIncident() if name == "ack":
+                return self._desk.click_ack(target.incident_id, target.epoch, asker)
+            case OnIncident() if name == "takeover":
+                return self._desk.click_take_over(target.incident_id, asker)
+            case OnIncident() if name == "escalate" or (name == "more" and choice == "escalate"):
+                return self._desk.click_escalate(target.incident_id, target.epoch, asker)
+            case OnIncident() if name == "details":
+                return self._desk.say(f"incident {target.incident_id}", asker)
+            case OnIncident() if name == "more":
+                return self._desk.click_more(target.incident_id, choice, asker)
+            case OnIncident() if name.startswith("act:"):
+                return self._desk.click_action(target.incident_id, name.removeprefix("act:"), asker)
+        return Reply(text="This button is outdated; look at the current headline of the incident.", refused=True)
+
+    def _on_reject(self, ack: Any, body: dict[str, Any], client: WebClient, action: dict[str, Any]) -> None:
+        ack()
+        client.views_open(trigger_id=body["trigger_id"], view=forms.reject(str(action.get("value") or ""), _origin(body)))
+
+    def _on_glass(self, ack: Any, body: dict[str, Any], client: WebClient, action: dict[str, Any]) -> None:
+        ack()
+        client.views_open(trigger_id=body["trigger_id"], view=forms.glass(str(action.get("value") or ""), _origin(body)))
+
+    def _on_reject_reason(self, ack: Any, body: dict[str, Any], view: dict[str, Any]) -> None:
+        target = parse_value(forms.carried(view)[0])
+        reason = forms.said(view, "reason")
+        asker = self._asker(body)
+        plan_id = target.plan_id if isinstance(target, OnPlan) else ""
+        self._finish(ack, body, view, self._answer(lambda: self._desk.click_reject(plan_id, reason, asker)))
+
+    def _on_glass_reason(self, ack: Any, body: dict[str, Any], view: dict[str, Any]) -> None:
+        target = parse_value(forms.carried(view)[0])
+        reason = forms.said(view, "reason")
+        asker = self._asker(body)
+        if not isinstance(target, OnPlan):
+            self._finish(ack, body, view, Reply(text="This plan is gone; ask again.", refused=True))
+            return
+        reply = self._answer(
+            lambda: self._desk.click_approve(target.plan_id, target.prefix, asker, break_glass=reason or " ")
+        )
+        self._finish(ack, body, view, reply)
+
+    def _on_declare_shortcut(self, ack: Any, body: dict[str, Any], client: WebClient) -> None:
+        ack()
+        text = str((body.get("message") or {}).get("text") or "")
+        client.views_open(trigger_id=body["trigger_id"], view=forms.declare(text, _origin(body)))
+
+    def _on_declared(self, ack: Any, body: dict[str, Any], view: dict[str, Any]) -> None:
+        asker = self._asker(body)
+        level, title = forms.said(view, "severity"), forms.said(view, "title")
+        self._finish(ack, body, view, self._answer(lambda: self._desk.declare(level, title, asker)), field="title")
+
+    # answering
+
+    def _finish(self, ack: Any, body: dict[str, Any], view: dict[str, Any], reply: Reply, field: str = "reason") -> None:
+        """A refusal stays in the dialog; anything else closes it and is told where the person came from."""
+        if reply.refused:
+            ack(response_action="errors", errors={field: reply.text[:150]})
+            return
+        ack()
+        _, channel, thread = forms.carried(view)
+        user = str((body.get("user") or {}).get("id") or "")
+        if channel:
+            where = {"thread_ts": thread} if thread else {}
+            self._client.chat_postEphemeral(channel=channel, user=user, text=reply.text, **where)
+
+    def _answer(self, work: Callable[[], Reply]) -> Reply:
+        try:
+            return work()
+        except StoreDown:
+            log.warning("a request could not be stored", extra={"action": "store_down"})
+            return Reply(text=_STORE_DOWN, refused=True)
+        except Exception as problem:
+            code = key_of(type(problem).__name__, str(problem))[:8]
+            log.exception("a request failed, code %s", code, extra={"action": "request_failed", "code": code})
+            return Reply(text=_BROKEN.format(code=code), refused=True)
+
+    def _and_later(self, reply: Reply, tell: Callable[[str], object]) -> None:
+        if reply.later is not None:
+            tell(self._answer(reply.later).text)
+
+    def _first(self, body: dict[str, Any], kind: str, extra: str = "") -> bool:
+        """Whether this request is new. Without an id of Slack's there is nothing to compare, so it counts as new."""
+        given = str(body.get("event_id") or body.get("trigger_id") or "")
+        if not given:
+            return True
+        try:
+            return self._once(f"slack:{kind}:{given}:{extra}")
+        except StoreDown:
+            return True  # what follows needs the store too and says that it is down
+
+    def _asker(self, body: dict[str, Any], channel: str = "") -> Asker:
+        team = str(body.get("team_id") or (body.get("team") or {}).get("id") or "")
+        user = str(body.get("user_id") or (body.get("user") or {}).get("id") or "")
+        origin_channel, thread = _origin(body)
+        return Asker(who=self._who(team, user), channel=channel or origin_channel, thread_ts=thread)
+
+    def _who(self, team: str, user: str) -> Who:
+        """The identity, with the configuration's name for it. Names in payloads are not trusted."""
+        who = Who(team_id=team, user_id=user)
+        person = self._desk.policy.person(who)
+        return person.who if person else Who(team_id=team, user_id=user, name=user)
+
+
+def _soon(future: Future[Reply]) -> Reply | None:
+    try:
+        return future.result(timeout=ANSWER_WITHIN_S)
+    except FutureTimeoutError:
+        return None
+
+
+def _origin(body: dict[str, Any]) -> tuple[str, str]:
+    """Channel and thread a click came from; a click on a thread's root counts as in the thread."""
+    container = body.get("container") or {}
+    message = body.get("message") or {}
+    channel = str((body.get("channel") or {}).get("id") or container.get("channel_id") or "")
+    return channel, str(message.get("thread_ts") or container.get("thread_ts") or message.get("ts") or "")
+
+
+def _thread(body: dict[str, Any]) -> dict[str, str]:
+    """An answer to a click inside a thread belongs into that thread."""
+    thread = str((body.get("message") or {}).get("thread_ts") or "")
+    return {"thread_ts": thread} if thread else {}

@@ -1,0 +1,186 @@
+"""Calls to Slack's Web API, each tried once, each failure told apart.
+
+The SDK's own retries are off: its default posts again after a reset, which would page somebody twice. Who retries, and
+when, is the delivery's business.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.models.metadata import Metadata
+
+from bot.deliver import SlackProblem
+from bot.render import Message
+
+TIMEOUT_S = 10
+EVENT_TYPE = "mlops_delivery"
+_GONE = frozenset({"message_not_found", "thread_not_found", "cant_update_message"})
+_NEVER = frozenset({
+    "channel_not_found", "not_in_channel", "is_archived", "restricted_action", "user_not_found", "user_disabled",
+    "cannot_dm_bot", "no_permission", "not_allowed_token_type", "invalid_arguments",
+})  # fmt: skip
+_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_attachments"})
+# A wrong token or a missing scope is mended by a person; until then the message waits.
+_MENDABLE = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope"})
+_UNSURE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
+_LOOK_BACK = timedelta(seconds=60)  # clocks of two machines differ
+_PAGES = 5
+
+
+def web_client(token: str, api_url: str) -> WebClient:
+    """A client that calls once and gives up after ten seconds."""
+    return WebClient(token=token, base_url=api_url, timeout=TIMEOUT_S, retry_handlers=[])
+
+
+class SlackChat:
+    """Delivery's view of Slack. Safe to use from several threads."""
+
+    def __init__(self, client: WebClient) -> None:
+        self._client = client
+        self._direct: dict[str, str] = {}
+        self._channels: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def post(self, channel: str, message: Message, *, thread_ts: str, delivery_id: str) -> tuple[str, str]:
+        """Post a message with its delivery id in the metadata; returns (channel id, ts)."""
+        metadata = Metadata(event_type=EVENT_TYPE, event_payload={"id": delivery_id})
+        kept: dict[str, Any] = {"channel": self._id(channel), "metadata": metadata, "unfurl_links": False}
+        if thread_ts:
+            kept["thread_ts"] = thread_ts
+        answer = self._with_blocks("chat_postMessage", message, kept)
+        return str(answer["channel"]), str(answer["ts"])
+
+    def update(self, channel: str, ts: str, message: Message) -> None:
+        """Replace a message's text and blocks."""
+        self._with_blocks("chat_update", message, {"channel": channel, "ts": ts})
+
+    def find(self, channel: str, *, thread_ts: str, delivery_id: str, since: datetime) -> str:
+        """The ts of our message with this delivery id in the channel or thread, "" when it is not there."""
+        kept: dict[str, Any] = {
+            "channel": self._id(channel), "include_all_metadata": True, "limit": 100,
+            "oldest": f"{(since - _LOOK_BACK).timestamp():.6f}",
+        }  # fmt: skip
+        method = "conversations_replies" if thread_ts else "conversations_history"
+        if thread_ts:
+            kept["ts"] = thread_ts
+        for _ in range(_PAGES):
+            answer = self._call(method, **kept)
+            for found in answer.get("messages") or []:
+                if ((found.get("metadata") or {}).get("event_payload") or {}).get("id") == delivery_id:
+                    return str(found["ts"])
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return ""
+            kept["cursor"] = cursor
+        return ""
+
+    def direct(self, user_id: str) -> str:
+        """The direct conversation with a person; it is opened once."""
+        if user_id not in self._direct:
+            self._direct[user_id] = str(self._call("conversations_open", users=user_id)["channel"]["id"])
+        return self._direct[user_id]
+
+    def upload(self, path: Path, title: str, alt: str) -> str:
+        """Upload a picture without sharing it; returns its file id."""
+        answer = self._call("files_upload_v2", file=str(path), filename=path.name, title=title or path.stem, alt_txt=alt)
+        return str(answer["file"]["id"])
+
+    def check(self) -> str:
+        """Who we are to Slack; raises SlackProblem when the token is not accepted."""
+        answer = self._call("auth_test")
+        return f"{answer['user']} in {answer['team']}"
+
+    def _id(self, channel: str) -> str:
+        """A channel's id; names ("#ml-oncall") are looked up once."""
+        if not channel.startswith("#"):
+            return channel
+        if channel not in self._channels:
+            with self._lock:
+                self._find_channel(channel)
+        return self._channels.get(channel, channel)
+
+    def _find_channel(self, channel: str) -> None:
+        cursor = ""
+        for _ in range(50):
+            answer = self._call(
+                "conversations_list", types="public_channel,private_channel", exclude_archived=True, limit=200, cursor=cursor
+            )
+            for found in answer.get("channels") or []:
+                self._channels[f"#{found['name']}"] = str(found["id"])
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+            if channel in self._channels or not cursor:
+                return
+
+    def _with_blocks(self, method: str, message: Message, kept: dict[str, Any]) -> Any:
+        """Send text and blocks; blocks that Slack refuses must not cost the message, so the text alone goes then."""
+        try:
+            return self._joined(method, {**kept, "text": message.text, "blocks": list(message.blocks)})
+        except SlackProblem as problem:
+            if problem.code not in _BLOCKS or not message.blocks:
+                raise
+        return self._joined(method, {**kept, "text": message.text[:3_900], "blocks": []})
+
+    def _joined(self, method: str, kept: dict[str, Any]) -> Any:
+        """Call; when the bot is not in the channel yet, join it and call again (the first call surely did nothing)."""
+        try:
+            return self._call(method, **kept)
+        except SlackProblem as problem:
+            if problem.code != "not_in_channel":
+                raise
+        self._call("conversations_join", channel=kept["channel"])
+        return self._call(method, **kept)
+
+    def _call(self, method: str, **kept: Any) -> Any:
+        try:
+            return getattr(self._client, method)(**kept)
+        except SlackApiError as problem:
+            raise _told_apart(problem) from None
+        except URLError as problem:
+            raise _unreached(problem) from None
+        except (OSError, HTTPException, SlackClientError, ValueError) as problem:
+            # Reset, time-out, half an answer: it may have happened.
+            raise SlackProblem("no_answer", type(problem).__name__) from None
+
+
+def _told_apart(problem: SlackApiError) -> SlackProblem:
+    response = problem.response
+    status = int(getattr(response, "status_code", 200) or 200)
+    code = str(response.get("error") or f"http_{status}") if hasattr(response, "get") else f"http_{status}"
+    if status == 429 or code in {"ratelimited", "rate_limited"}:
+        return SlackProblem("limited", "ratelimited", _retry_after(response))
+    if status >= 500 or code in _UNSURE:
+        return SlackProblem("no_answer", code)
+    if code in _GONE:
+        return SlackProblem("gone", code)
+    if code in _MENDABLE:
+        return SlackProblem("temporary", code)
+    if code in _NEVER or code in _BLOCKS:
+        return SlackProblem("refused", code)
+    return SlackProblem("temporary", code)
+
+
+def _retry_after(response: Any) -> float:
+    headers = {str(name).lower(): value for name, value in dict(getattr(response, "headers", {}) or {}).items()}
+    value = headers.get("retry-after", "1")
+    value = value[0] if isinstance(value, list) else value
+    try:
+        return min(max(float(value), 1.0), 3_600.0)
+    except ValueError:
+        return 1.0
+
+
+def _unreached(problem: URLError) -> SlackProblem:
+    """No connection was made: surely nothing happened. A time-out while waiting for the answer is another matter."""
+    if isinstance(problem.reason, (ConnectionRefusedError, OSError)) and not isinstance(
+        problem.reason, (TimeoutError, ConnectionResetError, BrokenPipeError)
+    ):
+        return SlackProblem("temporary", type(problem.reason).__name__)
+    return SlackProblem("no_answer", type(problem.reason).__name__)
