@@ -1,0 +1,258 @@
+"""What shows only when the files are seen together: unknown people, ladders that reach nobody, impossible rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.config.settings import BackendConfig, BackendKind, Names
+from bot.config.shape import DefaultsShape, SystemShape
+from bot.marked import At, Marked, Problem, nearest
+from bot.model import Severity
+from bot.policy import TIERS, ApprovalRule, Ladder, Person, Policy, System
+from bot.policy.approval import rule_for
+
+_LINKS = ("http://", "https://")
+_TARGETS = "oncall, role:NAME, person:KEY, channel:#name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One system with the files it came from."""
+
+    system: System
+    shape: SystemShape
+    marked: Marked
+    defaults: DefaultsShape
+    main: Marked
+    backends: Mapping[str, BackendConfig]
+
+    def problem(self, at: At, text: str, *, warning: bool = False) -> Problem:
+        """A complaint about a key of the profile, in the file that set it."""
+        if _is_set(self.shape, at):
+            return self.marked.problem(at, text, warning=warning)
+        if _is_set(self.defaults, at):
+            return self.main.problem(("defaults", *at), text, warning=warning)
+        return self.marked.problem((), text, warning=warning)
+
+    def is_written(self, at: At) -> bool:
+        """True when a file sets the key, false when it is our default."""
+        return _is_set(self.shape, at) or _is_set(self.defaults, at)
+
+
+def check_system(profile: Profile, policy: Policy, names: Names | None) -> list[Problem]:
+    """Every cross check of one system."""
+    return [
+        *_people(profile, policy),
+        *_catch_all(profile, policy),
+        *(found for word in Severity for found in _ladder(profile, policy, word)),
+        *(found for tier in TIERS for found in _approval(profile, policy, tier)),
+        *_roles(profile, policy),
+        *_models(profile, names),
+        *_backends(profile, names),
+        *_severity(profile),
+        *_links(profile),
+    ]
+
+
+def _people(profile: Profile, policy: Policy) -> list[Problem]:
+    keys = [person.key for person in policy.people]
+    return [
+        profile.problem(("oncall",), f'on call: unknown person "{key}"; {nearest(key, keys)}')
+        for key in profile.system.oncall
+        if key not in keys
+    ]
+
+
+def _catch_all(profile: Profile, policy: Policy) -> list[Problem]:
+    system = profile.system
+    if not system.channel:
+        text = "no channel, so its incidents have nowhere to go; set `channel` here or under `defaults`"
+        return [profile.problem(("channel",), text)]
+    if not system.catch_all:
+        text = "catch_all is empty, so a page that reaches nobody would vanish; name a channel or a person"
+        return [profile.problem(("catch_all",), text)]
+    return [
+        profile.problem(("catch_all",), f"catch_all: {why}")
+        for target in system.catch_all
+        if (why := _target(target, system, policy))
+    ]
+
+
+def _ladder(profile: Profile, policy: Policy, word: Severity) -> Iterable[Problem]:
+    ladder: Ladder = profile.system.ladders[word]
+    at: At = ("escalation", word.value)
+    is_written = profile.is_written(at)
+    reaching = 0
+    for index, level in enumerate(ladder.levels):
+        here: At = (*at, index)
+        whys = [why for target in level.targets if (why := _target(target, profile.system, policy))]
+        reaching += len(whys) < len(level.targets)
+        if index and level.after <= ladder.levels[index - 1].after:
+            yield profile.problem(
+                (*here, "after"), f"level {level.number} is not later than the one before; raise `after`"
+            )
+        if is_written:
+            yield from (profile.problem((*here, "to"), f"level {level.number} of {word}: {why}") for why in whys)
+        elif len(whys) == len(level.targets):
+            catch = ", ".join(profile.system.catch_all)
+            text = f"level {level.number} of {word} (default ladder): {whys[0]}; until then its pages go to {catch}"
+            yield profile.problem(at, text, warning=True)
+        if not level.targets:
+            yield profile.problem((*here, "to"), f"level {level.number} of {word} names nobody; use {_TARGETS}")
+    if not reaching:
+        yield profile.problem(
+            at, f"the ladder of {word} reaches nobody; name somebody on call, or a person, role or channel"
+        )
+
+
+def _target(target: str, system: System, policy: Policy) -> str:
+    """Why the target reaches nobody, "" when it reaches somebody."""
+    kind, _, name = target.partition(":")
+    keys = [person.key for person in policy.people]
+    if target == "oncall":
+        known = [key for key in system.oncall if key in keys]
+        return "" if known else "nobody is on call; list people under `oncall`"
+    if kind == "role" and name:
+        roles = _held(policy.people)
+        return "" if name in roles else f'role "{name}" is held by nobody; {nearest(name, roles)}'
+    if kind == "person" and name:
+        return "" if name in keys else f'unknown person "{name}"; {nearest(name, keys)}'
+    if kind == "channel" and name:
+        return ""
+    return f'"{target[:60]}" is not a target; use {_TARGETS}'
+
+
+def _approval(profile: Profile, policy: Policy, tier: str) -> Iterable[Problem]:
+    rule = profile.system.approvals[tier]
+    at: At = ("approvals", tier)
+    plain = rule_for(System(name="-"), tier)
+    for role in sorted(rule.roles - _held(policy.people)):
+        if profile.is_written((*at, "roles")):
+            hint = nearest(role, _held(policy.people))
+            yield profile.problem((*at, "roles"), f'approval of {tier}: role "{role}" is held by nobody; {hint}')
+    able = {person.key for person in policy.people if person.roles & rule.roles}
+    askers = {person.key for person in policy.people if person.roles & profile.system.request_roles}
+    stuck = sorted(key for key in askers if not _can_be_approved(key, able, rule, profile.system))
+    if len(able) < rule.needed or (askers and len(stuck) == len(askers)):
+        yield profile.problem(at, _impossible(tier, rule, able), warning=not policy.people)
+    elif stuck:
+        text = f"nobody but themselves could approve a {tier} action that {', '.join(stuck)} asks for; add an approver"
+        yield profile.problem(at, text, warning=True)
+    if rule.needed < plain.needed:
+        text = (
+            f"{tier} actions need {plain.needed} approvals by default and {rule.needed} here; raise `needed` if you can"
+        )
+        yield profile.problem((*at, "needed"), text, warning=True)
+
+
+def _impossible(tier: str, rule: ApprovalRule, able: set[str]) -> str:
+    listed = ", ".join(sorted(able)) or "nobody"
+    roles = ", ".join(sorted(rule.roles)) or "no role at all"
+    return (
+        f"no {tier} action could ever be approved: it takes {rule.needed} with {roles} who did not ask for it,"
+        f" and that is {listed}; give more people one of the roles"
+    )
+
+
+def _can_be_approved(asker: str, able: set[str], rule: ApprovalRule, system: System) -> bool:
+    if len(able - {asker}) >= rule.needed:
+        return True
+    return rule.self_by_oncall and rule.needed == 1 and asker in able and asker in system.oncall
+
+
+def _roles(profile: Profile, policy: Policy) -> Iterable[Problem]:
+    held = _held(policy.people)
+    for key, roles in (("request_roles", profile.system.request_roles), ("steer_roles", profile.system.steer_roles)):
+        if not profile.is_written((key,)):
+            continue
+        unknown = sorted(roles - held)
+        yield from (
+            profile.problem((key,), f'{key}: role "{role}" is held by nobody; {nearest(role, held)}')
+            for role in unknown
+        )
+
+
+def _models(profile: Profile, names: Names | None) -> Iterable[Problem]:
+    for model in profile.system.models:
+        at: At = ("models", model.name)
+        if model.service not in profile.system.services and (model.service or profile.system.services):
+            hint = nearest(model.service, profile.system.services)
+            said = f'unknown service "{model.service}"' if model.service else "`service` is missing"
+            yield profile.problem(
+                (*at, "service"), f"{said}; {hint if profile.system.services else 'list it in services'}"
+            )
+        for part in ("registry", "server", "metrics"):
+            name = getattr(model, part)
+            yield from _offered(profile, (*at, part), name, part, names)
+        for index, bound in enumerate(model.bounds):
+            del index
+            if bound.below is None and bound.above is None:
+                text = f'bound "{bound.signal}" has neither `below` nor `above`, so nothing would ever be bad; add one'
+                yield profile.problem((*at, "bounds", bound.signal), text)
+
+
+def _offered(profile: Profile, at: At, name: str, part: str, names: Names | None) -> Iterable[Problem]:
+    if not name:
+        return
+    if name not in profile.backends:
+        yield profile.problem(at, f'{part}: unknown backend "{name}"; {nearest(name, profile.backends)}')
+        return
+    kind = names.backends.get(profile.backends[name].kind) if names else None
+    if kind is not None and part not in kind.offers:
+        offers = ", ".join(sorted(kind.offers)) or "nothing"
+        yield profile.problem(at, f'backend "{name}" is no {part}; it offers {offers}')
+
+
+def _backends(profile: Profile, names: Names | None) -> Iterable[Problem]:
+    for name, backend in profile.backends.items():
+        at: At = ("backends", name)
+        if names is None:
+            continue
+        kind: BackendKind | None = names.backends.get(backend.kind)
+        if kind is None:
+            text = f'unknown kind of backend "{backend.kind}"; {nearest(backend.kind, names.backends)}'
+            yield profile.problem((*at, "kind"), text)
+            continue
+        yield from (
+            profile.problem((*at, key), f'{backend.kind} has no setting "{key}"; {nearest(key, kind.settings)}')
+            for key in backend.settings
+            if key not in kind.settings
+        )
+
+
+def _severity(profile: Profile) -> Iterable[Problem]:
+    for index, rule in enumerate(profile.system.severity_rules):
+        if not rule.match and not rule.signal and rule.below is None and rule.above is None:
+            text = f'rule "{rule.name}" matches every alert; add match, signal, below or above'
+            yield profile.problem(("severity", index), text)
+        if rule.below is not None and rule.above is not None and rule.below >= rule.above:
+            text = f'rule "{rule.name}": `below` {rule.below:g} and `above` {rule.above:g} leave no good value'
+            yield profile.problem(("severity", index), text)
+
+
+def _links(profile: Profile) -> Iterable[Problem]:
+    for label, address in profile.shape.links.items():
+        if not address.startswith(_LINKS) or any(sign in address for sign in "<>| \n"):
+            yield profile.problem(("links", label), f'link "{label}" is not an http(s) address; correct it')
+
+
+def _held(people: Iterable[Person]) -> frozenset[str]:
+    return frozenset(role for person in people for role in person.roles)
+
+
+def _is_set(shape: Any, at: At) -> bool:
+    """True when a file gave a value at that place."""
+    for part in at:
+        if isinstance(shape, dict):
+            shape = shape.get(part)
+        elif isinstance(shape, list):
+            shape = shape[part] if isinstance(part, int) and part < len(shape) else None
+        elif isinstance(part, str) and hasattr(shape, "model_fields_set"):
+            shape = getattr(shape, part, None) if part in shape.model_fields_set else None
+        else:
+            return shape is not None
+        if shape is None:
+            return False
+    return shape is not None

@@ -1,0 +1,316 @@
+"""The form of mlops.yaml and system.yaml: keys, types, defaults and a sentence about each. Nothing is judged here.
+
+The reference page is made from these models, so a key without a description does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from bot.config.settings import Secret
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = timedelta(days=366)
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+PersonKey = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+Tier = Literal["light", "change", "dangerous"]
+SeverityName = Literal["P0", "P1", "P2", "P3"]
+
+
+def duration(given: object) -> timedelta:
+    """90 minutes for the text 1h30m. Raises ValueError for anything that is not numbers with units, zero included."""
+    text = str(given).strip()
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f'"{text[:40]}" is not a duration; write it like 15m, 1h30m or 2s')
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not 0 < seconds <= _LONGEST.total_seconds():
+        raise ValueError(f'"{text[:40]}" must be more than nothing and at most a year')
+    return timedelta(seconds=seconds)
+
+
+def _channel(given: object) -> object:
+    """A bare name gets its "#"; ids stay. An empty value is most often a "#" that YAML took for a comment."""
+    if given is None:
+        raise ValueError('the channel is empty; YAML takes # for a comment, so write it in quotes: "#name"')
+    text = str(given).strip()
+    if re.fullmatch(r"[CG][A-Z0-9]{6,}", text):
+        return text
+    name = text.removeprefix("#")
+    if not re.fullmatch(r"[^\s#@<>|,A-Z]{1,80}", name):
+        raise ValueError(f'"{text[:40]}" is not a channel; write "#name" in lower case, or its id')
+    return f"#{name}"
+
+
+def _listed(given: object) -> object:
+    """One value counts as a list of one; numbers and truth values become the text that was meant."""
+    values = given if isinstance(given, list) else [given]
+    return [str(item).lower() if isinstance(item, bool) else str(item) for item in values if item is not None]
+
+
+def _text(given: object) -> object:
+    """A number where a text is expected is the text that was written."""
+    return str(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else given
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+Channel = Annotated[str, BeforeValidator(_channel)]
+Words = Annotated[list[str], BeforeValidator(_listed)]
+Text = Annotated[str, BeforeValidator(_text)]
+SecretText = Annotated[Secret, BeforeValidator(lambda given: Secret("" if given is None else str(given)))]
+
+
+class Shape(BaseModel):
+    """Refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
+
+
+class PersonShape(Shape):
+    """Somebody who may steer or act, by a key that other files use."""
+
+    user_id: str = Field(pattern=r"^[UW][A-Z0-9]{1,30}$", description="Slack's id of the person, from their profile.")
+    name: Text = Field("", description="How messages call the person; the key where it is left out.")
+    roles: Words = Field(default_factory=list, description="Free words that ladders and approval rules refer to.")
+    shell_user: Text = Field("", description="Login name that may act as this person with `mlops-bot run`.")
+    team_id: Text = Field("", description="Slack workspace of the person, when it is not `slack.team_id`.")
+
+
+class SlackShape(Shape):
+    """The workspace and how the bot talks to it."""
+
+    mode: Literal["socket", "http"] = Field(
+        "socket", description="`socket` needs no open port; `http` lets Slack call `POST /slack/events`."
+    )
+    team_id: str = Field(
+        "", pattern=r"^([TE][A-Z0-9]{1,30})?$", description="Id of the workspace; people are known by it."
+    )
+    api_url: str = Field(
+        "https://slack.com/api/", description="Where Slack's Web API is. `SLACK_API_URL` overrides it."
+    )
+    bot_token: SecretText = Field(Secret(), description="Bot token (xoxb). `SLACK_BOT_TOKEN` overrides it.")
+    app_token: SecretText = Field(
+        Secret(), description="App-level token (xapp) for Socket Mode. `SLACK_APP_TOKEN` overrides it."
+    )
+    signing_secret: SecretText = Field(
+        Secret(), description="Signing secret for HTTP mode. `SLACK_SIGNING_SECRET` overrides it."
+    )
+
+
+class HttpShape(Shape):
+    """The bot's own port: webhooks, health, metrics, reports."""
+
+    listen: str = Field("127.0.0.1:8080", description="Address and port; only this machine can reach the default.")
+    webhook_token: SecretText = Field(
+        Secret(), description="Bearer token that Alertmanager must send. `MLOPS_WEBHOOK_TOKEN` overrides it."
+    )
+    max_body_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, le=1024**3, description="Larger webhooks are refused with 413."
+    )
+    public_url: str = Field("", pattern=r"^(https?://\S+)?$", description="Where people reach this port, for links.")
+
+
+class DatabaseShape(Shape):
+    """Where incidents, timers, messages and the audit chain are kept."""
+
+    url: SecretText = Field(
+        Secret("sqlite:///mlops.db"),
+        description="SQLAlchemy address; PostgreSQL for several replicas. `MLOPS_DATABASE_URL` overrides it.",
+    )
+
+
+class AuditShape(Shape):
+    """What makes cutting the audit chain noticeable."""
+
+    anchor_file: str = Field(
+        "", description="File, best on another disk, that keeps the head of the audit chain; cutting the chain shows."
+    )
+
+
+class DeliveryShape(Shape):
+    """How outgoing work is claimed and called."""
+
+    lease: Duration = Field(
+        timedelta(seconds=30), description="How long a claimed message or job is out of other replicas' reach."
+    )
+    timeout: Duration = Field(timedelta(seconds=10), description="Of one outgoing HTTP call; shorter than the lease.")
+
+
+class DemoShape(Shape):
+    """A time scale for drills."""
+
+    minute: Duration = Field(
+        timedelta(minutes=1),
+        description="Time scale for drills: what one configured minute really lasts. With `2s` a level that is due"
+        " after 15m is due after 30 s. Scales escalation, quiet, reopen and approval times only. Not for production.",
+    )
+
+
+class LevelShape(Shape):
+    """One rung of a ladder."""
+
+    after: Duration = Field(description="Since the incident opened. Must grow from level to level.")
+    to: Words = Field(
+        description="Targets: `oncall`, `role:NAME`, `person:KEY`, `channel:#name`. All of them are paged at once."
+    )
+
+
+class EscalationShape(Shape):
+    """Ladders by severity; a severity that is left out has the default one: on call, senior, manager, director."""
+
+    P0: list[LevelShape] | None = Field(None, description="Levels for P0. Default: 15m, 30m, 1h, 2h.")
+    P1: list[LevelShape] | None = Field(None, description="Levels for P1. Default: 1h, 2h, 4h, 8h.")
+    P2: list[LevelShape] | None = Field(None, description="Levels for P2. Default: 4h, 8h, 16h, 32h.")
+    P3: list[LevelShape] | None = Field(None, description="Levels for P3. Default: 24h, 48h, 96h, 192h.")
+    repeat_every: Duration = Field(
+        timedelta(minutes=30), description="After the last level, until somebody answers, it is paged again this often."
+    )
+
+
+class ApprovalShape(Shape):
+    """A rule; what is left out is as by default. The person who asked never counts, except where said."""
+
+    needed: int | None = Field(None, ge=1, le=5, description="Different people who must agree.")
+    roles: Words | None = Field(None, description="A person with any of these may approve. Empty: nobody may.")
+    self_by_oncall: bool | None = Field(
+        None, description="Whoever is on call may approve their own request while a P0 or P1 is open."
+    )
+    break_glass: bool | None = Field(
+        None, description="On call may set the second person aside on a P0, with a reason, and owes a review."
+    )
+
+
+class ApprovalsShape(Shape):
+    """Rules by tier: light, change, dangerous."""
+
+    light: ApprovalShape | None = Field(None, description="reload, resume, retrain, restart.")
+    change: ApprovalShape | None = Field(None, description="rollback, promote, scale within bounds, a step of traffic.")
+    dangerous: ApprovalShape | None = Field(
+        None, description="Whatever can take the service down, or carries a warning."
+    )
+
+
+class ExpiryShape(Shape):
+    """Approval times by severity."""
+
+    P0: Duration | None = Field(None, description="How long approval may take in a P0. Default 15m.")
+    P1: Duration | None = Field(None, description="… in a P1. Default 30m.")
+    P2: Duration | None = Field(None, description="… in a P2. Default 1h.")
+    P3: Duration | None = Field(None, description="… in a P3. Default 1h.")
+
+
+class SeverityShape(Shape):
+    """One rule that judges an alert."""
+
+    name: Text = Field(description="A short name for logs.")
+    severity: SeverityName = Field(description="How bad a match is. The worst matching rule wins.")
+    because: Text = Field("", description="Words for people, shown as the reason.")
+    match: dict[str, Words] = Field(default_factory=dict, description="Labels and the values that count; all must fit.")
+    signal: Text = Field("", description="The alert's label `signal`; empty for any.")
+    below: float | None = Field(None, description="The alert's value must be under this.")
+    above: float | None = Field(None, description="Or over this.")
+    word: Text = Field("critical", description="Which bound it is, in the reason: critical, warning.")
+
+
+class BoundShape(Shape):
+    """What a metric should keep to."""
+
+    query: str = Field(min_length=1, description="PromQL that gives one number.")
+    below: float | None = Field(None, description="Bad when under this.")
+    above: float | None = Field(None, description="Bad when over this.")
+    unit: Literal["", "s", "ratio", "per_s"] = Field("", description="For people: `s`, `ratio`, `per_s` or empty.")
+    title: Text = Field("", description="Name of the curve; the signal's name where it is left out.")
+
+
+class ModelShape(Shape):
+    """One model: where it is registered, who serves it, what is good for it."""
+
+    service: Text = Field("", description="Service that serves the model; one of `services`.")
+    registry: Text = Field("", description="Backend that is its model registry.")
+    server: Text = Field("", description="Backend that is its model server.")
+    metrics: Text = Field("", description="Backend that answers its metric queries.")
+    alias: Text = Field("champion", description="Alias that the server follows.")
+    bounds: dict[Name, BoundShape] = Field(default_factory=dict, description="What is good, by signal.")
+    served_query: Text = Field("", description="PromQL whose label `version` tells what was served when.")
+    watch_for: Duration = Field(timedelta(minutes=10), description="How long proof after a change may take.")
+    proven_after: Duration = Field(
+        timedelta(minutes=5), description="How long a version must have served within bounds to count as known-good."
+    )
+
+
+class BackendShape(BaseModel):
+    """A kind, and settings that only the kind knows."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = Field(min_length=1, description="`mlflow`, `model-http`, `prometheus` or another known kind.")
+
+    def settings(self) -> dict[str, Any]:
+        """Everything except the kind."""
+        return dict(self.model_extra or {})
+
+
+class DefaultsShape(Shape):
+    """Keys that mlops.yaml sets for every system and system.yaml may set anew. None: not set."""
+
+    channel: Channel | None = Field(None, description="Where its incidents are posted.")
+    owner: Text | None = Field(None, description="The team that owns it, for people to read.")
+    catch_all: Words | None = Field(
+        None, description="Targets of a page that would reach nobody. Never empty; default: the channel."
+    )
+    oncall: Words | None = Field(None, description="Keys of people, the primary first.")
+    severity: list[SeverityShape] | None = Field(None, description="Rules that judge alerts.")
+    escalation: EscalationShape | None = Field(None, description="Whom to page and when.")
+    approvals: ApprovalsShape | None = Field(None, description="Who must agree to which actions.")
+    request_roles: Words | None = Field(None, description="Who may ask for guarded actions. Default: oncall, engineer.")
+    steer_roles: Words | None = Field(
+        None, description="Who may acknowledge, assign, resolve. Default: everybody listed."
+    )
+    quiet: Duration | None = Field(None, description="Silence before an incident resolves by itself. Default 5m.")
+    reopen_within: Duration | None = Field(
+        None, description="An alert that comes back within this reopens its incident. Default 30m."
+    )
+    expiry: ExpiryShape | None = Field(None, description="How long a plan waits for approval.")
+
+
+class SystemShape(DefaultsShape):
+    """One system: `runbooks/<name>/system.yaml`."""
+
+    name: Name = Field("", description="Name of the folder; may be left out.")
+    title: Text = Field("", description="Name for people.")
+    environment: Text = Field("production", description="Shown in reasons and in every confirmation.")
+    services: Words = Field(default_factory=list, description="Names as in the alerts' label `service`.")
+    backends: dict[Name, BackendShape] = Field(
+        default_factory=dict, description="Foreign systems, by a name of your own."
+    )
+    models: dict[Name, ModelShape] = Field(default_factory=dict, description="Models, as in the alerts' label `model`.")
+    links: dict[str, str] = Field(default_factory=dict, description="Addresses shown in incidents: dashboard, logs.")
+
+
+class ConfigShape(Shape):
+    """The whole of mlops.yaml."""
+
+    slack: SlackShape = Field(default_factory=SlackShape, description="How to reach Slack.")
+    http: HttpShape = Field(default_factory=HttpShape, description="Where alerts and people reach the bot.")
+    database: DatabaseShape = Field(default_factory=DatabaseShape, description="Where everything is kept.")
+    secret_key: SecretText = Field(
+        Secret(),
+        description="Keys the audit chain and signed links; 16 characters or more. `MLOPS_SECRET_KEY` overrides it.",
+    )
+    people: dict[PersonKey, PersonShape] = Field(
+        default_factory=dict, description="Whoever is not listed may look, but not steer or act."
+    )
+    defaults: DefaultsShape = Field(
+        default_factory=DefaultsShape, description="For every system, and for alerts of systems nobody described."
+    )
+    runbooks: str = Field("", description="Folder of the systems. Default: `runbooks` beside the package.")
+    templates: str = Field("", description="Folder of the messages. Default: `templates` beside the package.")
+    audit: AuditShape = Field(default_factory=AuditShape, description="The audit chain.")
+    delivery: DeliveryShape = Field(default_factory=DeliveryShape, description="Leases and timeouts.")
+    demo: DemoShape = Field(default_factory=DemoShape, description="For drills only.")
