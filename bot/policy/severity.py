@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.model import Alert, Severity
 from bot.policy import SeverityRule, System
+from bot.words import visible
 
 # Words found in severity labels of public rule sets. What is not listed is treated as P2 and said to be unknown.
 LABEL_WORDS = {
@@ -28,7 +29,7 @@ def judge(alert: Alert, system: System) -> tuple[Severity, str]:
     if not by_rule:
         return by_label
     worst = min(by_rule, key=lambda verdict: verdict[0].rank)
-    if by_label[0].is_worse_than(worst[0]) and alert.labels.get("severity", "").lower() in LABEL_WORDS:
+    if by_label[0].is_worse_than(worst[0]) and _word(alert) in LABEL_WORDS:
         return by_label
     return worst
 
@@ -44,9 +45,7 @@ def matches(rule: SeverityRule, alert: Alert) -> bool:
     value = alert.value
     if value is None:
         return False
-    under = rule.below is not None and value < rule.below
-    over = rule.above is not None and value > rule.above
-    return under or over
+    return _is_under(rule, value) or _is_over(rule, value)
 
 
 def reason(rule: SeverityRule, alert: Alert, system: System) -> str:
@@ -54,18 +53,41 @@ def reason(rule: SeverityRule, alert: Alert, system: System) -> str:
     value = alert.value
     if value is None or (rule.below is None and rule.above is None):
         return rule.because
-    limit, side = (rule.below, "under") if rule.below is not None else (rule.above, "over")
-    signal = rule.signal or alert.name
+    limit, side = (rule.below, "under") if _is_under(rule, value) else (rule.above, "over")
+    signal = rule.signal or visible(alert.name[:80])
     where = f" on a {system.environment} model" if alert.labels.get("model") else f" in {system.environment}"
-    text = f"{signal} {value:.2f} {side} the {rule.word} bound {limit:.2f}{where}"
+    shown, bound = figures(value, limit if limit is not None else value)
+    text = f"{signal} {shown} {side} the {rule.word} bound {bound}{where}"
     return f"{text}; {rule.because}" if rule.because else text
+
+
+def figures(value: float, limit: float) -> tuple[str, str]:
+    """Both numbers with two decimals, or with as many digits as it takes to tell them apart and from zero."""
+    for digits in (2, 3, 4, 6):
+        shown, bound = f"{value:.{digits}f}", f"{limit:.{digits}f}"
+        is_told_apart = shown != bound and (float(shown) or not value) and (float(bound) or not limit)
+        if is_told_apart and max(len(shown), len(bound)) < 16:
+            return shown, bound
+    return f"{value:.9g}", f"{limit:.9g}"
 
 
 def from_label(alert: Alert) -> tuple[Severity, str]:
     """Severity by the label `severity` alone; an unknown word is P2 and said to be unknown."""
-    word = alert.labels.get("severity", "").strip().lower()[:40]
+    word = _word(alert)
     if not word:
         return Severity.P2, "the alert carries no severity; P2 is the safe middle"
     if word in LABEL_WORDS:
         return LABEL_WORDS[word], f"the alert says severity {word}"
     return Severity.P2, f"severity word “{word}” is not known; P2 is the safe middle"
+
+
+def _word(alert: Alert) -> str:
+    return visible(alert.labels.get("severity", "").strip().lower()[:40])
+
+
+def _is_under(rule: SeverityRule, value: float) -> bool:
+    return rule.below is not None and value < rule.below
+
+
+def _is_over(rule: SeverityRule, value: float) -> bool:
+    return rule.above is not None and value > rule.above
