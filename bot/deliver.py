@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +24,6 @@ log = logging.getLogger("mlops.deliver")
 PER_CHANNEL = timedelta(seconds=1)  # Slack takes about one message per second and channel
 CALL_MARGIN = timedelta(seconds=11)  # longer than the HTTP time-out: a call begun now ends before the lease does
 _BACK_OFF_S = (1, 2, 5, 10, 30, 60)  # after a definite failure; the last one repeats for ever, nothing is dropped
-_BLIND_TRIES = 2  # sent without an answer and not found afterwards: one more try, then only a person can tell
 _SECOND_LOOK = timedelta(seconds=2)  # history may lag behind a post
 
 
@@ -72,7 +70,7 @@ class Place:
 
 
 class Deliverer:
-    """Sends claimed messages. One thread at a time per instance; several instances may share one store."""
+    """Sends claimed messages, from several threads; several processes may share one store."""
 
     def __init__(
         self, engine: Engine, chat: Chat, renderer: Renderer, *, owner: str, lease: timedelta = timedelta(seconds=30)
@@ -84,22 +82,21 @@ class Deliverer:
         self._owner = owner
         self._lease = lease
         self._free_at: dict[str, datetime] = {}  # channel → when the next message may go
-        self._held: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
-    def round(self) -> int:
-        """Claim what may go now and send it. Returns how many messages were settled."""
-        jobs = self._store.claim("slack", self._owner, self._engine.now(), self._lease, limit=20)
-        return sum(self._send(job) for job in jobs)
+    def claim(self, limit: int) -> list[Job]:
+        """Take what may go now."""
+        return self._store.claim("slack", self._owner, self._engine.now(), self._lease, limit=limit)
 
-    def _send(self, job: Job) -> bool:
+    def send(self, job: Job) -> bool:
+        """Send one claimed message. True when it is settled, False when it goes again later."""
         now = self._engine.now()
         try:
             place = self._place(job)
             if place is None:
                 self._store.dead(job, now, "its incident is gone")
                 return True
-            if held := self._held_until(place.channel, now):
+            if held := self._turn(place.channel, now):
                 self._store.try_later(job, held, "waiting for the channel's turn")
                 return False
             if job.unsure and not place.ts and self._settled_by_looking(job, place):
@@ -130,23 +127,28 @@ class Deliverer:
                 place.channel, message, thread_ts=place.thread_ts, delivery_id=delivery_id(job)
             )
         self._store.delivered(job, self._engine.now(), channel, ts)
-        self._free_at[place.channel] = self._engine.now() + PER_CHANNEL
         log.info("sent %s %s", job.kind, job.id, extra={"action": "sent", "kind": job.kind, "attempt": job.attempt})
         return True
 
     def _settled_by_looking(self, job: Job, place: Place) -> bool:
-        """An earlier attempt got no answer: look for its message. True when nothing is left to send."""
-        ts = self._chat.find(
-            place.channel, thread_ts=place.thread_ts, delivery_id=delivery_id(job), since=job.created_at
-        )
+        """An earlier attempt got no answer: look for its message. True when nothing is left to send now."""
         now = self._engine.now()
+        try:
+            ts = self._chat.find(
+                place.channel, thread_ts=place.thread_ts, delivery_id=delivery_id(job), since=job.created_at
+            )
+        except SlackProblem as problem:
+            if problem.kind not in {"refused", "gone"}:
+                raise
+            # History is closed to us, so nobody can look: once more, marked as perhaps repeated, and never again.
+            if job.blind > 1:
+                self._store.dead(job, now, f"sent twice without an answer, and the channel may not be read: {problem.code}")
+                log.error("%s: cannot be told whether it arrived", job.id, extra={"action": "delivery_unknown"})
+                return True
+            return False
         if ts:
             self._store.delivered(job, now, place.channel, ts)
             log.info("found %s after an unknown result", job.id, extra={"action": "found"})
-            return True
-        if job.attempt > _BLIND_TRIES + 1 and job.kind == "page":
-            self._store.dead(job, now, "sent twice without an answer and not found; a person must look")
-            log.error("page %s: cannot be told whether it arrived", job.id, extra={"action": "page_unknown"})
             return True
         return False
 
@@ -164,9 +166,14 @@ class Deliverer:
         incident = self._store.incident(job.incident_id)
         return Place(channel=job.place_channel or incident.channel) if incident else None
 
-    def _held_until(self, channel: str, now: datetime) -> datetime | None:
-        free = max(self._free_at.get(channel, now), self._held.get(channel, now))
-        return free if free > now else None
+    def _turn(self, channel: str, now: datetime) -> datetime | None:
+        """Take the channel's next turn: None when it is now, else when to come again."""
+        with self._lock:
+            free = self._free_at.get(channel, now)
+            if free > now:
+                return free
+            self._free_at[channel] = now + PER_CHANNEL
+            return None
 
     def _after_problem(self, job: Job, problem: SlackProblem) -> None:
         now = self._engine.now()
@@ -191,7 +198,8 @@ class Deliverer:
         except SlackProblem:
             return
         if place:
-            self._held[place.channel] = until
+            with self._lock:
+                self._free_at[place.channel] = max(until, self._free_at.get(place.channel, until))
 
     def _redirect(self, job: Job, code: str) -> None:
         """Slack will never take it there: the catch-all gets it, with the reason; if that fails too it is dead, visibly."""
@@ -255,6 +263,3 @@ def delivery_id(job: Job) -> str:
 def _back_off(job: Job) -> timedelta:
     return timedelta(seconds=_BACK_OFF_S[min(job.attempt, len(_BACK_OFF_S)) - 1])
 
-
-NowFn = Callable[[], datetime]
-Payload = Mapping[str, object]

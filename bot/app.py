@@ -1,0 +1,324 @@
+"""Where the process is put together: one object per part, handed to those who need it, and a ticker that calls them.
+
+APScheduler ticks and remembers nothing: its jobs are fixed and in memory, every timer is a row in the store. A tick that
+fails is logged and the next one comes; a tick that stops coming makes /healthz fail.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import uvicorn
+from apscheduler.executors.pool import ThreadPoolExecutor as TickExecutor
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from bot import http
+from bot.audit import write_anchor
+from bot.charts import ChartPool
+from bot.config import Settings
+from bot.deliver import Deliverer
+from bot.desk import Desk
+from bot.engine import Engine, Incoming
+from bot.exposition import exposition
+from bot.ledger import Ledger
+from bot.model import Alert
+from bot.ports import Backends, Notification, NotAWebhook
+from bot.pump import Pump
+from bot.registry import Registry
+from bot.render import Renderer
+from bot.slack import SlackChat, SlackDoor
+from bot.slack.client import web_client
+from bot.store import Job, Store, StoreDown
+from bot.store.instance import single_instance
+from bot.work import Worker
+from handlers.sources.alertmanager import key_of, subject_of
+
+log = logging.getLogger("mlops.app")
+
+TICK_TOO_OLD_S = 10.0
+WORK_LEASE = timedelta(seconds=60)
+DRAIN_S = 8.0
+_SENDERS, _WORKERS = 4, 6
+_SOCKETS = 2  # one may be refreshed by Slack at any time
+
+
+def utc_now() -> datetime:
+    """The one clock of the process."""
+    return datetime.now(UTC)
+
+
+class SchemaProblem(Exception):
+    """The database does not have the tables this release needs."""
+
+
+@dataclass(slots=True)
+class Pulse:
+    """When the ticker last came by, on the monotonic clock."""
+
+    at: float
+
+
+class Bot:
+    """One serving process."""
+
+    def __init__(self, settings: Settings, registry: Registry, now: Callable[[], datetime] = utc_now) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.now = now
+        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        self.store = Store(settings.database_url.reveal(), audit_key=audit_key(settings))
+        self.engine = Engine(self.store, settings.policy, now, settings.runbooks)
+        self.charts = ChartPool()
+        self.backends = build_backends(settings, registry)
+        self.worker = Worker(
+            self.engine, actions=registry.actions, diagnostics=registry.diagnostics,
+            backends=lambda system: self.backends.get(system, {}), draw=self.charts.draw,
+        )  # fmt: skip
+        self.desk = Desk(self.engine, self.worker, registry.actions, registry.diagnostics)
+        self.ledger = Ledger(self.engine, self.backends)
+        client = web_client(settings.slack.bot_token.reveal(), settings.slack.api_url)
+        self.chat = SlackChat(client)
+        self.door = SlackDoor(
+            self.desk, client=client, signing_secret=settings.slack.signing_secret.reveal(),
+            team_id=settings.slack.team_id, once=self._once,
+        )  # fmt: skip
+        renderer = Renderer(settings.templates_dir, runbooks=settings.runbooks, actions=registry.actions)
+        self.deliverer = Deliverer(
+            self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease
+        )
+        self.senders = Pump("send", _SENDERS, self.deliverer.claim, self.deliverer.send)
+        self.workers = Pump("work", _WORKERS, self._claim_work, self.worker.do)
+        self._pulse = Pulse(at=time.monotonic())
+        self._scheduler = self._ticker()
+        self._server: uvicorn.Server | None = None
+        self._server_thread: threading.Thread | None = None
+        self._instance: object | None = None
+        self._anchored = ""
+
+    # life
+
+    def start(self) -> None:
+        """Come up: schema, lock, HTTP, Slack, ticker. Raises SchemaProblem, or what the instance lock raises."""
+        problem = self.store.schema_problem()
+        if problem:
+            raise SchemaProblem(problem)
+        self._instance = single_instance(self.settings.database_url.reveal())
+        if self._instance is not None:  # nobody else can hold a lease: what an earlier process left is free at once
+            self.store.expire_leases(self.now(), of_others_than=self.owner)
+        self._serve_http()
+        self._scheduler.start()
+        log.info("serving", extra={"action": "serving", "address": self.address})
+
+    def stop(self) -> None:
+        """Go down in order: take nothing new, finish what is under way, give back what is claimed."""
+        self._scheduler.shutdown(wait=False)
+        self.door.close()
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._server_thread is not None:
+            self._server_thread.join(timeout=DRAIN_S)
+        drained = self.senders.drain(DRAIN_S) and self.workers.drain(DRAIN_S)
+        try:
+            if drained:
+                self.store.release(self.owner, self.now())
+        except StoreDown as problem:
+            log.warning("leases could not be given back: %s", problem, extra={"action": "release_failed"})
+        self.worker.close()
+        self.charts.close()
+        self.store.close()
+
+    @property
+    def address(self) -> str:
+        """Where HTTP is served, "" before it is."""
+        server = self._server
+        if server is None or not server.started or not server.servers:
+            return ""
+        host, port = server.servers[0].sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    # what the HTTP door calls
+
+    def take_in(self, body: bytes) -> Mapping[str, object]:
+        """One Alertmanager notification, stored. Raises http.BadBody or StoreDown."""
+        source = self.registry.sources["alertmanager"]
+        try:
+            note = source.parse(body, self.now())
+        except NotAWebhook as problem:
+            raise http.BadBody(str(problem)) from None
+        incoming = []
+        for alert in note.alerts:
+            system, subject = subject_of(alert, self.settings.policy.systems)
+            links = (*links_of(alert, note), *self.settings.links.get(system, ()))
+            key = key_of(subject, note.group_key, alert)
+            incoming.append(Incoming(alert=alert, key=key, subject=subject, links=links))
+        taken = self.engine.take_in(incoming, note.quarantined, note.truncated)
+        return {"ok": True, "alerts": list(taken.verdicts), "incidents": list(taken.incidents), **taken.counts}
+
+    def alive(self) -> http.Health:
+        """Alive: the ticker came by lately. Says nothing about Slack or the database, so that a restart is not asked for."""
+        age = time.monotonic() - self._pulse.at
+        return http.Health(ok=age < TICK_TOO_OLD_S, facts={"ticker_age_s": round(age, 1)})
+
+    def ready(self) -> http.Health:
+        """Ready: the store answers and Slack is connected. Backends are told, but a backend that is down is no reason."""
+        facts: dict[str, object] = {}
+        try:
+            self.store.ping()
+            facts["store"] = "ok"
+        except StoreDown as problem:
+            facts["store"] = str(problem)
+        facts["slack"] = self._slack_state()
+        ok = facts["store"] == "ok" and facts["slack"] == "ok"
+        return http.Health(ok=ok, facts=facts)
+
+    def metrics(self) -> str:
+        """Numbers for Prometheus."""
+        age = time.monotonic() - self._pulse.at
+        return exposition(self.store, self.now(), ticker_age_s=age, sockets=self.door.connected)
+
+    # ticking
+
+    def _ticker(self) -> BackgroundScheduler:
+        scheduler = BackgroundScheduler(
+            jobstores={"default": MemoryJobStore()},
+            executors={"default": TickExecutor(max_workers=8)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone=UTC,
+        )
+        jobs: tuple[tuple[str, float, Callable[[], object]], ...] = (
+            ("tick", 1.0, self._tick),
+            ("deliver", 0.2, self.senders.round),
+            ("work", 0.2, self.workers.round),
+            ("connect", 5.0, self._connect),
+            ("reconcile", 10.0, self.ledger.look),
+            ("audit", 30.0, self._audit),
+        )
+        for name, seconds, work in jobs:
+            scheduler.add_job(
+                _guarded(name, work), "interval", seconds=seconds, id=name, next_run_time=utc_now(),
+                jitter=0.2 if name == "tick" else None,
+            )  # fmt: skip
+        return scheduler
+
+    def _tick(self) -> None:
+        self.engine.tick()
+        self._pulse.at = time.monotonic()
+
+    def _connect(self) -> None:
+        slack = self.settings.slack
+        if slack.mode == "socket" and slack.app_token:
+            self.door.connect(slack.app_token.reveal(), slack.api_url, _SOCKETS)
+
+    def _audit(self) -> None:
+        self.engine.audit()
+        number, head = self.store.audit_head()
+        if self.settings.audit_anchor is not None and head != self._anchored:
+            write_anchor(self.settings.audit_anchor, number, head, self.now())
+            self._anchored = head
+
+    # parts
+
+    def _claim_work(self, limit: int) -> list[Job]:
+        return self.store.claim("work", self.owner, self.now(), WORK_LEASE, limit=limit)
+
+    def _once(self, key: str) -> bool:
+        with self.store.begin() as tx:
+            return tx.once(key, self.now())
+
+    def _slack_state(self) -> str:
+        slack = self.settings.slack
+        if slack.mode == "http":
+            return "ok" if slack.signing_secret else "SLACK_SIGNING_SECRET is not set"
+        if not slack.app_token:
+            return "SLACK_APP_TOKEN is not set"
+        return "ok" if self.door.connected else "no socket is connected"
+
+    def _serve_http(self) -> None:
+        door = http.Door(
+            webhook_token=self.settings.http.webhook_token.reveal(), max_body_bytes=self.settings.http.max_body_bytes,
+            take_in=self.take_in, slack=self.door.handle_http if self.settings.slack.mode == "http" else None,
+            alive=self.alive, ready=self.ready, metrics=self.metrics,
+        )  # fmt: skip
+        config = uvicorn.Config(
+            http.build(door), host=self.settings.http.host, port=self.settings.http.port, log_config=None,
+            access_log=False, lifespan="off", timeout_graceful_shutdown=5,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        # Signals belong to the process, not to the HTTP server.
+        self._server.capture_signals = _no_signals  # type: ignore[method-assign]
+        self._server_thread = threading.Thread(target=self._server.run, name="http", daemon=True)
+        self._server_thread.start()
+        deadline = time.monotonic() + 10
+        while not self._server.started and self._server_thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if not self._server.started:
+            where = f"{self.settings.http.host}:{self.settings.http.port}"
+            message = f"cannot listen on {where}; is another program using it? Set http.listen to a free address."
+            raise OSError(message)
+
+
+def build_backends(settings: Settings, registry: Registry) -> dict[str, Backends]:
+    """A client for every backend of every profile; none of them calls anything yet."""
+    return {
+        system: {
+            name: registry.backends[config.kind].build(dict(config.settings)) for name, config in configs.items()
+        }
+        for system, configs in settings.backends.items()
+    }
+
+
+def links_of(alert: Alert, note: Notification) -> tuple[tuple[str, str], ...]:
+    """Where a person can look further. Only web addresses: anything else in a label must not become a link."""
+    given = (
+        ("Runbook", alert.annotations.get("runbook_url", "")),
+        ("Dashboard", alert.annotations.get("dashboard_url", "")),
+        ("Prometheus", alert.url),
+        ("Alertmanager", note.external_url),
+    )
+    return tuple((label, url) for label, url in given if url.startswith(("https://", "http://")) and len(url) <= 2_000)
+
+
+def audit_key(settings: Settings) -> bytes:
+    """The key of the audit chain."""
+    return settings.secret_key.reveal().encode()
+
+
+def default_anchor(database_url: str) -> Path | None:
+    """Beside an SQLite file, where nothing else is configured."""
+    prefix = "sqlite:///"
+    return Path(database_url.removeprefix(prefix) + ".anchor") if database_url.startswith(prefix) else None
+
+
+def _guarded(name: str, work: Callable[[], object]) -> Callable[[], None]:
+    """A job that logs what goes wrong and comes again: the ticker must outlive every error."""
+
+    def run() -> None:
+        try:
+            work()
+        except StoreDown as problem:
+            log.warning("%s: %s", name, problem, extra={"action": "store_down"})
+        except Exception:
+            log.exception("%s failed; it runs again", name, extra={"action": "job_failed"})
+
+    return run
+
+
+class _NoSignals:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _no_signals() -> _NoSignals:
+    return _NoSignals()

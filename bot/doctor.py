@@ -1,0 +1,61 @@
+"""Every connection asked whether it works, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.app import audit_key, build_backends
+from bot.config import Settings
+from bot.deliver import SlackProblem
+from bot.ports import Foreign
+from bot.registry import Registry
+from bot.slack.client import SlackChat, web_client
+from bot.store import Store, StoreDown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One answer."""
+
+    what: str
+    ok: bool
+    words: str
+
+
+def examine(settings: Settings, registry: Registry) -> list[Line]:
+    """Ask the database, Slack and every backend. Nothing is changed."""
+    return [_database(settings), _slack(settings), *_backends(settings, registry)]
+
+
+def _database(settings: Settings) -> Line:
+    store = Store(settings.database_url.reveal(), audit_key=audit_key(settings))
+    try:
+        store.ping()
+        problem = store.schema_problem()
+        return Line(what="database", ok=not problem, words=problem or "answers, tables are up to date")
+    except StoreDown as problem:
+        return Line(what="database", ok=False, words=str(problem))
+    finally:
+        store.close()
+
+
+def _slack(settings: Settings) -> Line:
+    chat = SlackChat(web_client(settings.slack.bot_token.reveal(), settings.slack.api_url))
+    try:
+        return Line(what="Slack", ok=True, words=chat.check())
+    except SlackProblem as problem:
+        return Line(what="Slack", ok=False, words=f"{problem.code}: see docs/how-to/connect-slack.md")
+
+
+def _backends(settings: Settings, registry: Registry) -> list[Line]:
+    lines: list[Line] = []
+    built = build_backends(settings, registry)
+    for system, configs in settings.backends.items():
+        for name, config in configs.items():
+            what = f"{system}: {name} ({config.kind})"
+            try:
+                words = registry.backends[config.kind].check(built[system][name])
+                lines.append(Line(what=what, ok=True, words=words))
+            except Foreign as problem:
+                lines.append(Line(what=what, ok=False, words=problem.sentence))
+    return lines

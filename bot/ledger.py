@@ -1,0 +1,71 @@
+"""The ledger's eyes: who was production when, seen by asking again and again.
+
+A registry keeps no history of its aliases, so a move is known only as "between the last look and this one". That is what is
+written: two times, not one. A look that gets no answer writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import cast
+
+from bot.engine import Engine
+from bot.policy import ModelProfile, System
+from bot.ports import Backends, Foreign, ModelRegistry, ModelServer, Move
+
+log = logging.getLogger("mlops.ledger")
+
+
+class Ledger:
+    """Polls every model of every system and stores what moved."""
+
+    def __init__(self, engine: Engine, backends: dict[str, Backends]) -> None:
+        self._engine = engine
+        self._backends = backends
+        self._last_look: dict[tuple[str, str, str], datetime] = {}
+        self._silent: set[tuple[str, str, str]] = set()
+
+    def look(self) -> int:
+        """Ask every registry and server once. Returns how many moves were stored."""
+        return sum(
+            self._look_at(system, model)
+            for system in self._engine.policy.systems.values()
+            for model in system.models
+        )
+
+    def _look_at(self, system: System, model: ModelProfile) -> int:
+        found = 0
+        backends = self._backends.get(system.name, {})
+        if model.registry in backends:
+            registry = cast("ModelRegistry", backends[model.registry])
+            found += self._see(system, model, f"alias {model.alias}", lambda: registry.alias(model.name, model.alias) or "")
+        if model.server in backends:
+            server = cast("ModelServer", backends[model.server])
+            found += self._see(system, model, "served", lambda: server.served(model.name).version)
+        return found
+
+    def _see(self, system: System, model: ModelProfile, what: str, ask: Callable[[], str]) -> int:
+        key = (system.name, model.name, what)
+        try:
+            value = ask()
+        except Foreign as problem:
+            if key not in self._silent:  # said once, not every ten seconds
+                log.warning("ledger: %s of %s: %s", what, model.name, problem.sentence, extra={"action": "ledger_blind"})
+                self._silent.add(key)
+            return 0
+        self._silent.discard(key)
+        now = self._engine.now()
+        before = next((move for move in self._engine.store.moves(system.name, model.name) if move.what == what), None)
+        seen_at = self._last_look.get(key) or (before.latest_at if before else now)
+        self._last_look[key] = now
+        if before is not None and before.to == value:
+            return 0
+        move = Move(
+            system=system.name, model=model.name, what=what, from_=before.to if before else "", to=value,
+            earliest_at=seen_at, latest_at=now,
+        )  # fmt: skip
+        with self._engine.store.begin() as tx:
+            tx.add_move(move)
+        return 1

@@ -1,0 +1,39 @@
+"""Log lines: one sentence, a stable `action`, and fields. No secret leaves this way."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SHORTEST = 6  # a secret shorter than this would blank out ordinary words
+
+
+class _Line(logging.Formatter):
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__()
+        self._secrets = sorted({text for text in secrets if len(text) >= _SHORTEST}, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds")
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        fields = " ".join(f"{name}={value}" for name, value in sorted(extra.items()))
+        text = record.getMessage().replace("\n", "\\n")
+        line = f"{at} {record.levelname.lower()} {record.name}: {text}" + (f" [{fields}]" if fields else "")
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        for secret in self._secrets:
+            line = line.replace(secret, "(secret)")
+        return line
+
+
+def set_up(level: str, secrets: Iterable[str]) -> None:
+    """Send everything to standard error, with these texts blanked out."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Line(secrets))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for noisy in ("apscheduler", "slack_sdk", "urllib3", "mlops.bolt", "asyncio", "alembic"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    logging.captureWarnings(capture=True)

@@ -1,0 +1,60 @@
+"""A bounded number of threads that carry out claimed rows, so that one slow call holds up nothing but itself."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from bot.store import Job, StoreDown
+
+log = logging.getLogger("mlops.pump")
+
+
+class Pump:
+    """Claims as many jobs as it has free hands and gives each to one of them."""
+
+    def __init__(self, name: str, hands: int, claim: Callable[[int], list[Job]], do: Callable[[Job], object]) -> None:
+        self._name = name
+        self._hands = hands
+        self._claim = claim
+        self._do = do
+        self._busy: set[Future[None]] = set()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=hands, thread_name_prefix=name)
+
+    def round(self) -> int:
+        """Claim and hand out what is due. Returns how many jobs were begun."""
+        with self._lock:
+            free = self._hands - len(self._busy)
+            if free <= 0:
+                return 0
+            jobs = self._claim(free)
+            for job in jobs:
+                future = self._pool.submit(self._run, job)
+                self._busy.add(future)
+                future.add_done_callback(self._free)
+        return len(jobs)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait for what is under way; True when nothing is left."""
+        with self._lock:
+            busy = set(self._busy)
+        left = wait(busy, timeout=timeout_s).not_done
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return not left
+
+    def _run(self, job: Job) -> None:
+        try:
+            self._do(job)
+        except StoreDown as problem:
+            # The lease runs out and the job comes again; an unsure one is looked at before it is repeated.
+            log.warning("%s %s: %s", self._name, job.id, problem, extra={"action": "store_down"})
+        except Exception:
+            log.exception("%s %s failed", self._name, job.id, extra={"action": "job_failed"})
+
+    def _free(self, future: Future[None]) -> None:
+        # Taken from a callback that may run inside `round` itself when the job ends at once: no lock, a set's discard
+        # is atomic under the interpreter lock.
+        self._busy.discard(future)
