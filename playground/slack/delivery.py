@@ -132,10 +132,15 @@ class Delivery:
 
     async def _run(self, envelope: Envelope) -> None:
         reason = ""
+        clock = self._world.clock
+        started = clock.steady()
         for number in range(len(RETRY_AFTER_S) + 1):
             if number:
-                await self._world.clock.sleep(RETRY_AFTER_S[number - 1])
-            attempt = Attempt(at=self._world.clock.now())
+                # Counted from the last try, so that one jump of the clock reaches the next one.
+                waited_s = ACK_DEADLINE_S if envelope.attempts[-1].outcome == "timeout" else 0.0
+                await clock.sleep(started + waited_s + RETRY_AFTER_S[number - 1] - clock.steady())
+                started = clock.steady()
+            attempt = Attempt(at=clock.now())
             envelope.attempts.append(attempt)
             outcome = await self._try(envelope, attempt, number, reason)
             self._world.changed("envelope", id=envelope.id)
@@ -152,7 +157,9 @@ class Delivery:
         transport = self._http if self.request_url else self._socket
         attempt.outcome = await transport.hand_over(envelope, number, reason)
         attempt.took_s = asyncio.get_running_loop().time() - start
-        if not envelope.first.done():
+        # A line that broke is not yet an answer for the person: the next try follows at once.
+        is_lost_once = attempt.outcome == "lost" and number == 0 and self._again(envelope, "lost")
+        if not envelope.first.done() and not is_lost_once:
             envelope.first.set_result(attempt.outcome)
         return attempt.outcome
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -52,11 +52,12 @@ def on_http(ws: Workspace, app: App) -> Iterator[str]:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             headers = {name: value for name, value in self.headers.items()}
             answer = app.dispatch(BoltRequest(body=body, headers=headers))
-            self.send_response(answer.status)
-            for name, value in answer.first_headers().items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.body.encode())
+            with suppress(ConnectionError):  # the workspace hangs up when its three seconds are over
+                self.send_response(answer.status)
+                for name, value in answer.first_headers().items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(answer.body.encode())
 
         def log_message(self, *args: object) -> None:
             pass
