@@ -110,7 +110,6 @@ def assigned(incident: Incident, event: ev.Assigned, now: datetime, policy: Poli
 
 def severity_changed(incident: Incident, event: ev.SeverityChanged, now: datetime, policy: Policy) -> Decision:
     """A person sets the severity, up or down; the ladder is planned anew."""
-    del now
     no = _may_steer(incident, event.by, policy)
     if no:
         return no
@@ -118,7 +117,8 @@ def severity_changed(incident: Incident, event: ev.SeverityChanged, now: datetim
         return refused(incident, refuse("not_open", f"{incident.id} is resolved; reopen it first."), event.by)
     if event.to is incident.severity:
         return late(incident, "already", f"{incident.id} is {event.to} already.")
-    return _set_severity(incident, event.to, event.reason or f"set by {ladder.on_it(event.by)}", event.by, policy)
+    reason = event.reason or f"set by {ladder.on_it(event.by)}"
+    return _set_severity(incident, event.to, reason, event.by, now, policy)
 
 
 def snoozed(incident: Incident, event: ev.Snoozed, now: datetime, policy: Policy) -> Decision:
@@ -144,14 +144,12 @@ def snoozed(incident: Incident, event: ev.Snoozed, now: datetime, policy: Policy
 
 def snooze_over(incident: Incident, event: ev.TimerDue, now: datetime, policy: Policy) -> Decision:
     """The snooze ended: the ladder starts again."""
-    state = INCIDENT.next(incident.state, "unsnoozed")
-    if state is None or event.epoch != incident.epoch:
+    if INCIDENT.next(incident.state, "unsnoozed") is None or event.epoch != incident.epoch:
         return late(incident, "stale_timer", "The snooze was ended before its time.")
     if incident.snoozed_until is not None and now < incident.snoozed_until:
         again = SetTimer(kind=TimerKind.UNSNOOZE, due_at=incident.snoozed_until, epoch=incident.epoch)
         return Decision(incident=incident, effects=(again,), why=Why(code="too_early", text="Not due yet."))
-    moved, effects = ladder.rearm(incident, now, policy)
-    moved = replace(moved, state=state, snoozed_until=None, owner=None, acked_at=None, acked_by=None)
+    moved, effects = _woken(incident, now, policy)
     record = Record(kind="unsnoozed", by=SYSTEM, text="the snooze is over; the ladder starts again")
     return changed(moved, "unsnoozed", "The snooze is over.", record, *effects)
 
@@ -218,12 +216,13 @@ def runbook_asked(incident: Incident, event: ev.RunbookAsked) -> Decision:
     """A person wants the checklist."""
     record = Record(kind="runbook", by=event.by, text=f"asked for the runbook {event.name}")
     post = PostToThread(template="runbook", data={"name": event.name})
-    return Decision(incident=incident, effects=(record, post), why=Why(code="runbook", text="The checklist is on its way."))
+    return Decision(
+        incident=incident, effects=(record, post), why=Why(code="runbook", text="The checklist is on its way.")
+    )
 
 
 def finding_reported(incident: Incident, event: ev.FindingReported, now: datetime, policy: Policy) -> Decision:
     """Evidence goes to the thread; it may raise the severity, never lower it."""
-    del now
     finding = event.finding
     post = PostToThread(template="diagnosis", kind="diagnostic", data={
         "diagnostic": finding.diagnostic, "sentence": finding.sentence, "rows": [list(row) for row in finding.rows],
@@ -234,7 +233,7 @@ def finding_reported(incident: Incident, event: ev.FindingReported, now: datetim
     worse = finding.severity is not None and finding.severity.is_worse_than(incident.severity)
     if not incident.is_open or not worse or finding.severity is None:
         return Decision(incident=incident, effects=(post,), why=why)
-    raised = _set_severity(incident, finding.severity, finding.severity_why or finding.sentence, SYSTEM, policy)
+    raised = _set_severity(incident, finding.severity, finding.severity_why or finding.sentence, SYSTEM, now, policy)
     return replace(raised, effects=(post, *raised.effects))
 
 
@@ -270,7 +269,7 @@ def _fired(before: Incident, incident: Incident, event: ev.AlertsChanged, now: d
         effects = (*effects, Record(kind="reopened", by=SYSTEM, text="an alert fired again"), *more, RunDiagnostics())
     severity, why = classify(firing, system)
     if severity.is_worse_than(incident.severity):
-        raised = _set_severity(incident, severity, why, SYSTEM, policy)
+        raised = _set_severity(incident, severity, why, SYSTEM, now, policy)
         return replace(raised, effects=(*effects, *raised.effects))
     return changed(incident, "alerts_fired", f"{names} joined {incident.id}.", *effects)
 
@@ -299,10 +298,15 @@ def _counted(incident: Incident, event: ev.AlertsChanged) -> Incident:
     )  # fmt: skip
 
 
-def _set_severity(incident: Incident, to: Severity, why: str, by: Who, policy: Policy) -> Decision:
-    word = "raised" if to.is_worse_than(incident.severity) else "lowered"
-    moved, effects = ladder.replan(replace(incident, severity=to, severity_why=why), policy)
-    text = f"{word} from {incident.severity} to {to}: {why}"
+def _set_severity(incident: Incident, to: Severity, why: str, by: Who, now: datetime, policy: Policy) -> Decision:
+    is_raised = to.is_worse_than(incident.severity)
+    named = replace(incident, severity=to, severity_why=why)
+    text = f"{'raised' if is_raised else 'lowered'} from {incident.severity} to {to}: {why}"
+    if is_raised and incident.state is IncidentState.SNOOZED:
+        moved, effects = _woken(named, now, policy)  # the snooze was meant for the milder trouble
+        text = f"{text}; the snooze is over"
+    else:
+        moved, effects = ladder.replan(named, now, policy)
     record = Record(kind="severity", by=by, text=text, data={"from": incident.severity, "to": to})
     post = PostToThread(template="note", data={"text": text, "by": by.user_id})
     return changed(moved, "severity", text, record, *effects, post)
@@ -326,6 +330,12 @@ def _reopen(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident
         quiet_until=None, reopened=incident.reopened + 1,
     )  # fmt: skip
     return moved, effects
+
+
+def _woken(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
+    moved, effects = ladder.rearm(incident, now, policy)
+    state = INCIDENT.next(incident.state, "unsnoozed") or incident.state
+    return replace(moved, state=state, snoozed_until=None, owner=None, acked_at=None, acked_by=None), effects
 
 
 def _may_steer(incident: Incident, who: Who, policy: Policy) -> Decision | None:

@@ -19,6 +19,9 @@ from bot.policy.approval import may_steer, refuse
 from bot.policy.escalation import armed, catch_all, due_at, reached, replanned
 from bot.states import ESCALATION
 
+_DOUBLE_CLICK = timedelta(seconds=3)  # a second click this soon is the same wish
+_PAGES_KEPT = 50  # lines of the paging log that travel with the incident; the audit has all
+
 
 def timer(incident: Incident) -> tuple[Effect, ...]:
     """The timer that the incident's ladder needs next; none when it rests or is stopped."""
@@ -38,13 +41,12 @@ def timer(incident: Incident) -> tuple[Effect, ...]:
 
 def rest(incident: Incident) -> tuple[Incident, tuple[Effect, ...]]:
     """The ladder stops climbing for now; older timers, pages and buttons become stale."""
-    state = ESCALATION.next(incident.escalation.state, "rested") or incident.escalation.state
-    return _halted(incident, state)
+    return _halted(incident, "rested")
 
 
 def stop(incident: Incident) -> tuple[Incident, tuple[Effect, ...]]:
     """The ladder is over."""
-    return _halted(incident, EscalationState.STOPPED)
+    return _halted(incident, "stopped")
 
 
 def rearm(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
@@ -57,14 +59,16 @@ def rearm(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, 
     return moved, (StopPaging(), *timer(moved))
 
 
-def replan(incident: Incident, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
-    """The same climb on the ladder of the incident's new severity."""
-    system = policy.system(incident.subject.system)
+def replan(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
+    """The same climb on the ladder of the incident's new severity.
+
+    The epoch stays: a page that is decided but not sent yet is still wanted, and so is a button that was just shown.
+    """
     if ESCALATION.next(incident.escalation.state, "replanned") is None:
         return incident, ()
-    moved = replace(incident, escalation=replanned(incident.escalation, system, incident.severity))
-    moved = replace(moved, epoch=incident.epoch + 1)
-    return moved, (StopPaging(), *timer(moved))
+    system = policy.system(incident.subject.system)
+    moved = replace(incident, escalation=replanned(incident.escalation, system, incident.severity, now))
+    return moved, timer(moved)
 
 
 def level_due(incident: Incident, event: TimerDue, now: datetime, policy: Policy) -> Decision:
@@ -76,7 +80,7 @@ def level_due(incident: Incident, event: TimerDue, now: datetime, policy: Policy
         return _repeat(incident, event, now, policy)
     if escalation.state is not EscalationState.ARMED or event.number != escalation.next_number:
         return late(incident, "stale_timer", "This level was already paged, or the ladder rests.")
-    climbed, pages = _climb(incident, now, policy, at_least=0)
+    climbed, pages = _climb(incident, now, policy)
     if not pages:
         # A timer that fires too early (a clock stepped back) is set again; it never pages early.
         return Decision(incident=incident, effects=timer(incident), why=late(incident, "too_early", "Not due yet.").why)
@@ -95,54 +99,57 @@ def escalate_clicked(incident: Incident, event: EscalateClicked, now: datetime, 
         )
     if not incident.is_open:
         return refused(incident, refuse("not_open", f"{incident.id} is {incident.state}; reopen it first."), event.by)
-    working = incident
-    extra: tuple[Effect, ...] = ()
-    if incident.escalation.state is EscalationState.RESTING:
-        working, extra = rearm(incident, now, policy)
-    if working.escalation.state is EscalationState.STOPPED:
-        return refused(
-            incident, refuse("never_pages", "A change without an incident has no ladder to climb."), event.by
-        )
+    if incident.escalation.state is EscalationState.STOPPED:
+        why = refuse("never_pages", "A change without an incident has no ladder to climb.")
+        return refused(incident, why, event.by)
+    if incident.escalation.paged and now - incident.escalation.paged[-1].at < _DOUBLE_CLICK:
+        return late(incident, "just_paged", f"Level {incident.escalation.paged[-1].number} was paged a moment ago.")
     record = Record(kind="escalated", by=event.by, text="asked for the next level now")
-    if working.escalation.state is EscalationState.REPEATING:
-        climbed, pages = _page_again(working, now, policy)
+    if incident.escalation.next_number > len(incident.escalation.levels):
+        climbed, pages = _page_again(incident, now, policy)
     else:
-        climbed, pages = _climb(working, now, policy, at_least=1)
-    text = _climb_text(working, climbed)
-    return changed(climbed, "escalated", text, record, *extra, *pages, *timer(climbed))
+        climbed, pages = _climb(incident, now, policy, asked_by=event.by)
+    return changed(climbed, "escalated", _climb_text(incident, climbed), record, *pages, *timer(climbed))
 
 
-def _halted(incident: Incident, state: EscalationState) -> tuple[Incident, tuple[Effect, ...]]:
+def _halted(incident: Incident, event: str) -> tuple[Incident, tuple[Effect, ...]]:
+    state = ESCALATION.next(incident.escalation.state, event) or incident.escalation.state
     escalation = replace(incident.escalation, state=state, next_due_at=None)
     return replace(incident, epoch=incident.epoch + 1, escalation=escalation), (StopPaging(),)
 
 
-def _climb(incident: Incident, now: datetime, policy: Policy, *, at_least: int) -> tuple[Incident, tuple[Effect, ...]]:
-    """Page every overdue level, and at least so many; a level that reaches nobody pulls the next one forward."""
+def _climb(
+    incident: Incident, now: datetime, policy: Policy, *, asked_by: Who | None = None
+) -> tuple[Incident, tuple[Effect, ...]]:
+    """Page every overdue level, or the next one because somebody asks.
+
+    A level that reaches nobody, or only the person who asks, pulls the next one forward. A resting ladder pages what is
+    asked for and rests on.
+    """
     pages: list[Effect] = []
-    count = 0
-    while incident.escalation.state is EscalationState.ARMED:
+    is_owed = asked_by is not None
+    while incident.escalation.next_number <= len(incident.escalation.levels):
         escalation = incident.escalation
-        due = due_at(escalation, escalation.next_number)
-        if due > now and count >= at_least:
+        late_by = now - due_at(escalation, escalation.next_number)
+        is_due = escalation.state is EscalationState.ARMED and late_by >= timedelta(0)
+        if not is_due and not is_owed:
             break
-        incident, page, reached_somebody = _page_level(incident, now, policy, late_by=max(now - due, timedelta(0)))
+        incident, page, addresses = _page_level(incident, now, policy, late_by=late_by if is_due else timedelta(0))
         pages += page
-        if reached_somebody:
-            count += 1
+        is_owed = not addresses or (asked_by is not None and addresses == (f"user:{asked_by.user_id}",))
     return incident, tuple(pages)
 
 
 def _page_level(
     incident: Incident, now: datetime, policy: Policy, *, late_by: timedelta
-) -> tuple[Incident, list[Effect], bool]:
+) -> tuple[Incident, list[Effect], tuple[str, ...]]:
     escalation = incident.escalation
     level = escalation.levels[escalation.next_number - 1]
     system = policy.system(incident.subject.system)
     addresses, why = reached(policy, system, level.targets, now)
     whom = addresses or catch_all(policy, system, now)
     reason = f"level {level.number}" + (f" ({why})" if why else "")
-    unique = f"{incident.epoch}.{level.number}"
+    unique = f"{incident.epoch}.{incident.severity}.{level.number}"
     pages: list[Effect] = [
         Page(number=level.number, target=target, late_by=late_by, reason=reason, unique=unique) for target in whom
     ]
@@ -150,12 +157,14 @@ def _page_level(
         Record(kind="paged", by=SYSTEM, text=f"{reason}: {', '.join(whom)}", data={"level": str(level.number)})
     )
     paged = Paged(number=level.number, at=now, whom=whom, late_by=late_by, why=why)
-    return replace(incident, escalation=_advanced(escalation, paged, now)), pages, bool(addresses)
+    return replace(incident, escalation=_advanced(escalation, paged, now)), pages, addresses
 
 
 def _advanced(escalation: Escalation, paged: Paged, now: datetime) -> Escalation:
     following = escalation.next_number + 1
-    log = (*escalation.paged, paged)
+    log = (*escalation.paged, paged)[-_PAGES_KEPT:]
+    if ESCALATION.next(escalation.state, "asked") is not None:
+        return replace(escalation, next_number=following, paged=log)
     if following > len(escalation.levels):
         state = ESCALATION.next(escalation.state, "last_level_due") or escalation.state
         again = now + escalation.repeat_every
@@ -188,23 +197,24 @@ def _page_again(incident: Incident, now: datetime, policy: Policy) -> tuple[Inci
     late_by = max(now - due, timedelta(0))
     repeat = escalation.repeats + 1
     reason = f"level {level.number}, repeat {repeat}"
-    unique = f"{incident.epoch}.{level.number}.{repeat}"
+    unique = f"{incident.epoch}.{incident.severity}.{level.number}.{repeat}"
     pages: list[Effect] = [
         Page(number=level.number, target=target, late_by=late_by, reason=reason, unique=unique) for target in whom
     ]
     pages.append(
         Record(kind="paged", by=SYSTEM, text=f"{reason}: {', '.join(whom)}", data={"level": str(level.number)})
     )
-    log = (*escalation.paged, Paged(number=level.number, at=now, whom=whom, late_by=late_by, why=why))
-    moved = replace(escalation, repeats=repeat, next_due_at=now + escalation.repeat_every, paged=log[-50:])
+    log = (*escalation.paged, Paged(number=level.number, at=now, whom=whom, late_by=late_by, why=why))[-_PAGES_KEPT:]
+    again = now + escalation.repeat_every if escalation.state is EscalationState.REPEATING else None
+    moved = replace(escalation, repeats=repeat, next_due_at=again, paged=log)
     return replace(incident, escalation=moved), tuple(pages)
 
 
 def _climb_text(before: Incident, after: Incident) -> str:
-    levels = [str(paged.number) for paged in after.escalation.paged[len(before.escalation.paged) :]]
+    levels = range(before.escalation.next_number, after.escalation.next_number)
     if not levels:
         return "The last level is paged again."
-    return f"Level {', '.join(levels)} is paged."
+    return f"Level {', '.join(str(number) for number in levels)} is paged."
 
 
 def unattended(incident: Incident, now: datetime, policy: Policy) -> Decision:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from bot.model import Escalation, EscalationState, Level, Severity
 from bot.policy import Ladder, Policy, System
+from bot.states import ESCALATION
 
 _DEFAULT_TARGETS = (("oncall",), ("role:senior",), ("role:manager",), ("role:director",))
 # First bound of each severity; levels 2–4 follow at twice, four and eight times it.
@@ -65,16 +66,30 @@ def due_at(escalation: Escalation, number: int) -> datetime:
     return escalation.base_at + escalation.levels[number - 1].after
 
 
-def replanned(escalation: Escalation, system: System, severity: Severity) -> Escalation:
-    """The same climb on the ladder of another severity; levels already paged are not paged again."""
+def replanned(escalation: Escalation, system: System, severity: Severity, now: datetime) -> Escalation:
+    """The same climb on the ladder of another severity.
+
+    A level whose people were paged already is not paged again; from where the two ladders part, every level is. Due
+    times stay absolute. But nobody is called late for a severity that is new: when the next level's time would long be
+    over, it is due now and the later ones keep their distance.
+    """
     ladder = ladder_for(system, severity)
-    fresh = replace(escalation, levels=ladder.levels, repeat_every=ladder.repeat_every)
-    number = min(escalation.next_number, len(ladder.levels) + 1)
-    if escalation.state is not EscalationState.ARMED:
-        return replace(fresh, next_number=number)
-    if number > len(ladder.levels):
-        return replace(fresh, next_number=number, state=EscalationState.REPEATING)
-    return replace(fresh, next_number=number, next_due_at=due_at(fresh, number))
+    number = 1 + _levels_shared(escalation, ladder)
+    fresh = replace(escalation, levels=ladder.levels, repeat_every=ladder.repeat_every, next_number=number)
+    due = escalation.next_due_at
+    if due is None:
+        return fresh
+    if number <= len(ladder.levels):
+        event = "levels_added" if escalation.state is EscalationState.REPEATING else "replanned"
+        base = max(escalation.base_at, now - ladder.levels[number - 1].after) if due > now else escalation.base_at
+        fresh = replace(fresh, base_at=base)
+        due = due_at(fresh, number)
+    elif escalation.state is EscalationState.REPEATING:
+        event = "replanned"
+    else:
+        event, due = "levels_cut", now + ladder.repeat_every
+    state = ESCALATION.next(escalation.state, event) or escalation.state
+    return replace(fresh, state=state, next_due_at=due)
 
 
 def reached(policy: Policy, system: System, targets: tuple[str, ...], now: datetime) -> tuple[tuple[str, ...], str]:
@@ -88,6 +103,25 @@ def reached(policy: Policy, system: System, targets: tuple[str, ...], now: datet
 
 
 def catch_all(policy: Policy, system: System, now: datetime) -> tuple[str, ...]:
-    """Where a page goes that would otherwise reach nobody: the profile's catch-all, then the incident channel."""
-    addresses, _ = reached(policy, system, system.catch_all, now)
-    return addresses or (f"channel:{system.channel}",)
+    """Where a page goes that would otherwise reach nobody.
+
+    The profile's catch-all, else its channel, else those of the default profile, else everybody who is listed.
+    """
+    for profile in (system, policy.default):
+        addresses, _ = reached(policy, profile, profile.catch_all, now)
+        if addresses:
+            return addresses
+        if profile.channel:
+            return (f"channel:{profile.channel}",)
+    return tuple(f"user:{person.who.user_id}" for person in policy.people)
+
+
+def _levels_shared(escalation: Escalation, ladder: Ladder) -> int:
+    """How many of the levels that were paged the other ladder begins with."""
+    paged = escalation.levels[: escalation.next_number - 1]
+    shared = 0
+    for old, new in zip(paged, ladder.levels, strict=False):
+        if old.targets != new.targets:
+            break
+        shared += 1
+    return shared
