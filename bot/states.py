@@ -130,7 +130,7 @@ ESCALATION: Machine[EscalationState] = Machine(
 
 _PLAN_EVENTS = (
     "drawn", "refused", "voted", "approved", "rejected", "expired", "reread_same", "reread_moved", "step_begun",
-    "step_done", "changes_done", "not_yet", "proven", "step_failed", "step_unknown",
+    "incident_over", "step_done", "changes_done", "not_yet", "proven", "step_failed", "step_unknown",
 )  # fmt: skip
 _PLAN_MOVES = {
     (P.DRAWING, "drawn"): P.PENDING,
@@ -139,6 +139,8 @@ _PLAN_MOVES = {
     (P.PENDING, "approved"): P.APPROVED,
     (P.PENDING, "rejected"): P.REJECTED,
     (P.PENDING, "expired"): P.EXPIRED,
+    (P.DRAWING, "incident_over"): P.EXPIRED,
+    (P.PENDING, "incident_over"): P.EXPIRED,
     (P.APPROVED, "reread_same"): P.RUNNING,
     (P.APPROVED, "reread_moved"): P.VOID,
     (P.APPROVED, "rejected"): P.REJECTED,

@@ -53,7 +53,7 @@ def _of_incident(incident: Incident, event: Event, now: datetime, policy: Policy
         case ev.Reopened():
             return on_incident.reopened(incident, event, now, policy)
         case ev.Noted():
-            return on_incident.noted(incident, event)
+            return on_incident.noted(incident, event, policy)
         case ev.DiagnosticsAsked():
             return on_incident.diagnostics_asked(incident, event)
         case ev.FindingReported():

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from bot import events as ev
 from bot.decide import ladder
-from bot.decide.results import changed, late, refused
-from bot.effects import Decision, Effect, PostToThread, Record, RunDiagnostics, SetTimer, ShowHeadline, Why
-from bot.model import SYSTEM, Incident, IncidentKind, IncidentState, Severity, TimerKind, Who
+from bot.decide import plan as on_plan
+from bot.decide.results import changed, late, refused, told
+from bot.effects import Decision, Effect, Page, PostToThread, Record, RunDiagnostics, SetTimer, ShowHeadline, Why
+from bot.model import (
+    LOCKING_PLAN_STATES,
+    SYSTEM,
+    Alert,
+    Incident,
+    IncidentKind,
+    IncidentState,
+    Severity,
+    TimerKind,
+    Who,
+)  # fmt: skip
 from bot.policy import Policy
-from bot.policy.approval import may_steer, refuse
+from bot.policy.approval import may_request, may_steer, refuse
 from bot.policy.escalation import armed, silent
 from bot.policy.severity import classify
 from bot.states import INCIDENT
 
-_NAMES_SHOWN = 20
+# What is kept of strangers' words: what a person reads on one screen, and nothing that fills a disk.
+TITLE_CAP = 150
+SYMPTOM_CAP = 500
+WHY_CAP = 300
+NOTE_CAP = 2000
+NAME_CAP = 200
+NAMES_CAP = 20
+ROWS_CAP = 40
+LINKS_CAP = 10
+ADDRESS_CAP = 2000
+LONGEST_SNOOZE = timedelta(days=7)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def alerts_changed(incident: Incident | None, event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
@@ -27,7 +49,7 @@ def alerts_changed(incident: Incident | None, event: ev.AlertsChanged, now: date
         return _opened(event, now, policy)
     firing = [alert for alert in event.changed if alert.firing]
     before = incident
-    incident = _counted(incident, event)
+    incident = _counted(incident, event, now)
     if firing:
         return _fired(before, incident, event, now, policy)
     return _cleared(incident, event, now, policy)
@@ -35,19 +57,25 @@ def alerts_changed(incident: Incident | None, event: ev.AlertsChanged, now: date
 
 def declared(incident: Incident | None, event: ev.Declared, now: datetime, policy: Policy) -> Decision:
     """A person opens an incident by hand; or a guarded action needs a thread of its own."""
-    if incident is not None and incident.is_open:
-        return late(incident, "already_open", f"{incident.id} is already open for {incident.subject.label}.")
     system = policy.system(event.subject.system)
     is_change = event.kind is IncidentKind.CHANGE
+    allowed = (may_request if is_change else may_steer)(policy, system, event.by)
+    if allowed.refused:
+        record = Record(kind=f"refused.{allowed.code}", by=event.by, text=allowed.text)
+        return Decision(incident=incident, effects=(record,) if incident else (), why=allowed)
+    if incident is not None and (incident.is_open or incident.id == event.incident_id):
+        text = f"{incident.id} is {incident.state} for {incident.subject.label}."
+        return late(incident, "already_open" if incident.is_open else "already", text)
+    title = told(event.title, TITLE_CAP, one_line=True)
     escalation = silent(now) if is_change else armed(system, event.severity, now)
     why = "asked for by a person" if is_change else f"declared by {ladder.on_it(event.by)}"
     opened = Incident(
         id=event.incident_id, key=event.key, kind=event.kind, state=IncidentState.OPEN, epoch=1,
         severity=event.severity, severity_why=why,
-        subject=event.subject, title=event.title, symptom=event.title, channel=system.channel, opened_at=now,
-        started_at=now, escalation=escalation, runbook=event.runbook,
+        subject=event.subject, title=title, symptom=title, channel=system.channel, opened_at=now, started_at=now,
+        escalation=escalation, runbook=event.runbook,
     )  # fmt: skip
-    record = Record(kind="declared", by=event.by, text=f"opened {opened.id}: {event.title}", data={"kind": event.kind})
+    record = Record(kind="declared", by=event.by, text=f"opened {opened.id}: {title}", data={"kind": event.kind})
     diagnostics: tuple[Effect, ...] = () if is_change else (RunDiagnostics(),)
     effects = (record, ShowHeadline(), *ladder.timer(opened), *diagnostics)
     return Decision(incident=opened, effects=effects, why=Why(code="opened", text=f"Opened {opened.id}."))
@@ -58,12 +86,12 @@ def acknowledged(incident: Incident, event: ev.Acknowledged, now: datetime, poli
     no = _may_steer(incident, event.by, policy)
     if no:
         return no
-    if event.epoch is not None and event.epoch != incident.epoch and incident.state is not IncidentState.ACKNOWLEDGED:
-        why = refuse("stale_click", "This button is from an earlier state; look at the headline.")
-        return refused(incident, why, event.by)
     state = INCIDENT.next(incident.state, "acknowledged")
     if state is None:
         return late(incident, "already", _already(incident))
+    if event.epoch is not None and event.epoch != incident.epoch:
+        why = refuse("stale_click", "This button is from an earlier state; look at the headline.")
+        return refused(incident, why, event.by)
     rested, effects = ladder.rest(incident)
     owned = replace(
         rested, state=state, owner=event.by, acked_at=now, acked_by=event.by, snoozed_until=None,
@@ -94,17 +122,28 @@ def assigned(incident: Incident, event: ev.Assigned, now: datetime, policy: Poli
     no = _may_steer(incident, event.by, policy)
     if no:
         return no
-    if not incident.is_open:
+    state = INCIDENT.next(incident.state, "assigned")
+    if state is None:
         return refused(incident, refuse("not_open", f"{incident.id} is resolved; reopen it first."), event.by)
+    if may_steer(policy, policy.system(incident.subject.system), event.to).refused:
+        text = (
+            f"{ladder.on_it(event.to)} may not steer this incident, so it would be nobody's. Hand it to somebody else."
+        )
+        return refused(incident, refuse("not_theirs", text), event.by)
     rested, effects = ladder.rest(incident)
     owned = replace(
-        rested, state=IncidentState.ACKNOWLEDGED, owner=event.to, acked_at=now, acked_by=event.by, snoozed_until=None,
+        rested, state=state, owner=event.to, acked_at=now, acked_by=event.by, snoozed_until=None,
         first_acked_at=incident.first_acked_at or now,
     )  # fmt: skip
     record = Record(
         kind="assigned", by=event.by, text=f"handed it to {ladder.on_it(event.to)}", data={"to": event.to.user_id}
     )
     text = f"{ladder.on_it(event.to)} owns {incident.id} now."
+    if event.to != event.by:  # the ladder rests from now on, so the one person left must hear of it
+        reason = f"{incident.id} was handed to you by {ladder.on_it(event.by)}"
+        unique = f"{owned.epoch}.assigned"
+        target = f"user:{event.to.user_id}"
+        effects = (*effects, Page(number=0, target=target, late_by=timedelta(0), reason=reason, unique=unique))
     return changed(owned, "assigned", text, record, *effects)
 
 
@@ -133,6 +172,9 @@ def snoozed(incident: Incident, event: ev.Snoozed, now: datetime, policy: Policy
         )
     if event.until <= now:
         return refused(incident, refuse("not_ahead", "The snooze must end in the future."), event.by)
+    if event.until - now > LONGEST_SNOOZE:
+        text = f"A snooze lasts {LONGEST_SNOOZE.days} days at most; resolve it if it needs nobody."
+        return refused(incident, refuse("too_long", text), event.by)
     rested, effects = ladder.rest(incident)
     moved = replace(rested, state=state, snoozed_until=event.until)
     timer = SetTimer(kind=TimerKind.UNSNOOZE, due_at=event.until, epoch=moved.epoch)
@@ -161,11 +203,13 @@ def resolved(incident: Incident, event: ev.Resolved, now: datetime, policy: Poli
         return no
     if INCIDENT.next(incident.state, "resolved") is None:
         return late(incident, "already", f"{incident.id} is resolved already.")
-    running = [plan.id for plan in incident.plans if plan.state.value in {"approved", "running", "watching"}]
+    running = [plan.id for plan in incident.plans if plan.state in LOCKING_PLAN_STATES]
     if running:
         why = refuse("action_running", f"Plan {running[0]} is still running; wait for its result, then resolve.")
         return refused(incident, why, event.by)
-    return _end(incident, event.by, event.note or "resolved by hand", "resolved", now)
+    still = f"; {incident.firing} of its alerts still fire" if incident.firing else ""
+    note = told(event.note, NOTE_CAP) or "resolved by hand"
+    return _end(incident, event.by, f"{note}{still}", "resolved", now)
 
 
 def quiet_over(incident: Incident, event: ev.TimerDue, now: datetime, policy: Policy) -> Decision:
@@ -173,7 +217,7 @@ def quiet_over(incident: Incident, event: ev.TimerDue, now: datetime, policy: Po
     due = incident.quiet_until
     if INCIDENT.next(incident.state, "quiet_over") is None or due is None or incident.firing:
         return late(incident, "stale_timer", "An alert fired again, or the incident is over already.")
-    running = any(plan.state.value in {"approved", "running", "watching"} for plan in incident.plans)
+    running = any(plan.state in LOCKING_PLAN_STATES for plan in incident.plans)
     if now < due or running:
         # While an action is being proven the incident stays open: its result belongs to the summary.
         quiet = policy.system(incident.subject.system).quiet
@@ -188,7 +232,10 @@ def reopened(incident: Incident, event: ev.Reopened, now: datetime, policy: Poli
     if no:
         return no
     if INCIDENT.next(incident.state, "reopened") is None:
-        return late(incident, "already", f"{incident.id} is not resolved, so it cannot be reopened.")
+        return late(incident, "already", f"{incident.id} is {incident.state}, so there is nothing to reopen.")
+    if incident.kind is IncidentKind.CHANGE:
+        text = f"{incident.id} was a change, and it is over. Ask for the action again, or declare an incident."
+        return refused(incident, refuse("a_change", text), event.by)
     moved, effects = _reopen(incident, now, policy)
     return changed(
         moved,
@@ -199,16 +246,19 @@ def reopened(incident: Incident, event: ev.Reopened, now: datetime, policy: Poli
     )
 
 
-def noted(incident: Incident, event: ev.Noted) -> Decision:
+def noted(incident: Incident, event: ev.Noted, policy: Policy) -> Decision:
     """A remark for the timeline."""
-    record = Record(kind="noted", by=event.by, text=event.text[:2000])
+    no = _may_steer(incident, event.by, policy)
+    if no:
+        return no
+    record = Record(kind="noted", by=event.by, text=told(event.text, NOTE_CAP))
     return Decision(incident=incident, effects=(record,), why=Why(code="noted", text="Noted in the timeline."))
 
 
 def diagnostics_asked(incident: Incident, event: ev.DiagnosticsAsked) -> Decision:
     """A person wants fresh evidence."""
     record = Record(kind="diagnosed", by=event.by, text="asked for diagnostics")
-    effects = (record, RunDiagnostics(names=event.names))
+    effects = (record, RunDiagnostics(names=event.names[:NAMES_CAP]))
     return Decision(incident=incident, effects=effects, why=Why(code="diagnosing", text="Gathering evidence…"))
 
 
@@ -224,16 +274,18 @@ def runbook_asked(incident: Incident, event: ev.RunbookAsked) -> Decision:
 def finding_reported(incident: Incident, event: ev.FindingReported, now: datetime, policy: Policy) -> Decision:
     """Evidence goes to the thread; it may raise the severity, never lower it."""
     finding = event.finding
+    sentence = told(finding.sentence, SYMPTOM_CAP)
+    rows = [[told(cell, NAME_CAP, one_line=True) for cell in row] for row in finding.rows[:ROWS_CAP]]
     post = PostToThread(template="diagnosis", kind="diagnostic", data={
-        "diagnostic": finding.diagnostic, "sentence": finding.sentence, "rows": [list(row) for row in finding.rows],
+        "diagnostic": finding.diagnostic, "sentence": sentence, "rows": rows,
         "available": finding.available, "took_s": finding.took_s, "picture": finding.picture,
         "picture_alt": finding.picture_alt, "at": finding.at.isoformat() if finding.at else "",
     })  # fmt: skip
-    why = Why(code="finding", text=finding.sentence)
+    why = Why(code="finding", text=sentence)
     worse = finding.severity is not None and finding.severity.is_worse_than(incident.severity)
     if not incident.is_open or not worse or finding.severity is None:
         return Decision(incident=incident, effects=(post,), why=why)
-    raised = _set_severity(incident, finding.severity, finding.severity_why or finding.sentence, SYSTEM, now, policy)
+    raised = _set_severity(incident, finding.severity, finding.severity_why or sentence, SYSTEM, now, policy)
     return replace(raised, effects=(post, *raised.effects))
 
 
@@ -242,31 +294,32 @@ def _opened(event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
     firing = tuple(alert for alert in event.changed if alert.firing)
     severity, why = classify(firing, system)
     worst = min(firing, key=lambda alert: classify((alert,), system)[0].rank)
+    symptom = worst.annotations.get("summary") or worst.annotations.get("description") or worst.name
     opened = Incident(
         id=event.incident_id, key=event.key, kind=IncidentKind.ALERT, state=IncidentState.OPEN, epoch=1,
-        severity=severity, severity_why=why, subject=event.subject, title=worst.name,
-        symptom=worst.annotations.get("summary") or worst.annotations.get("description") or worst.name,
-        channel=system.channel, opened_at=now, started_at=min(alert.starts_at for alert in firing),
+        severity=severity, severity_why=told(why, WHY_CAP), subject=event.subject, title=_title(worst),
+        symptom=told(symptom, SYMPTOM_CAP), channel=system.channel, opened_at=now, started_at=_since(firing, now),
         escalation=armed(system, severity, now), links=event.links, runbook=event.runbook,
     )  # fmt: skip
-    opened = _counted(opened, event)
-    record = Record(
-        kind="opened", by=SYSTEM, text=f"{severity}: {why}", data={"alert": worst.name, "severity": severity}
-    )
-    effects = (record, ShowHeadline(), *ladder.timer(opened), RunDiagnostics())
-    return Decision(incident=opened, effects=effects, why=Why(code="opened", text=f"{severity}: {why}"))
+    opened, quiet = _quiet_if_over(_counted(opened, event, now), now, policy)
+    text = f"{severity}: {opened.severity_why}"
+    record = Record(kind="opened", by=SYSTEM, text=text, data={"alert": opened.title, "severity": severity})
+    effects = (record, ShowHeadline(), *ladder.timer(opened), *quiet, RunDiagnostics())
+    return Decision(incident=opened, effects=effects, why=Why(code="opened", text=text))
 
 
 def _fired(before: Incident, incident: Incident, event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
     system = policy.system(incident.subject.system)
     firing = tuple(alert for alert in event.changed if alert.firing)
-    names = ", ".join(sorted({alert.name[:80] for alert in firing})[:5])
+    names = ", ".join(sorted({_title(alert) for alert in firing})[:5])
     record = Record(kind="alerts_fired", by=SYSTEM, text=f"{len(firing)} more: {names}")
     incident = replace(incident, quiet_until=None)
     effects: tuple[Effect, ...] = (record,)
     if not before.is_open:
         incident, more = _reopen(incident, now, policy)
         effects = (*effects, Record(kind="reopened", by=SYSTEM, text="an alert fired again"), *more, RunDiagnostics())
+    incident, quiet = _quiet_if_over(incident, now, policy)
+    effects = (*effects, *quiet)
     severity, why = classify(firing, system)
     if severity.is_worse_than(incident.severity):
         raised = _set_severity(incident, severity, why, SYSTEM, now, policy)
@@ -275,31 +328,53 @@ def _fired(before: Incident, incident: Incident, event: ev.AlertsChanged, now: d
 
 
 def _cleared(incident: Incident, event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
-    names = ", ".join(sorted({alert.name[:80] for alert in event.changed})[:5])
+    names = ", ".join(sorted({_title(alert) for alert in event.changed})[:5])
     record = Record(kind="alerts_cleared", by=SYSTEM, text=f"stopped: {names}")
     if not incident.is_open:
         return Decision(incident=incident, effects=(record,), why=Why(code="late_clear", text="Already resolved."))
     if incident.firing:
         return changed(incident, "alerts_cleared", f"{incident.firing} still firing.", record)
+    incident, timer = _quiet_if_over(incident, now, policy)
+    text = "Every alert has stopped; it resolves after the quiet period."
+    return changed(incident, "all_clear", text, record, *timer)
+
+
+def _quiet_if_over(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
+    """Begin the quiet period when nothing fires any more. One that has begun goes on: a repeat does not prolong it."""
+    if incident.firing or incident.quiet_until is not None:
+        return incident, ()
     until = now + policy.system(incident.subject.system).quiet
-    timer = SetTimer(kind=TimerKind.QUIET, due_at=until, epoch=0, number=0)
-    incident = replace(incident, quiet_until=until)
-    return changed(incident, "all_clear", "Every alert has stopped; it resolves after the quiet period.", record, timer)
+    return replace(incident, quiet_until=until), (SetTimer(kind=TimerKind.QUIET, due_at=until, epoch=0),)
 
 
-def _counted(incident: Incident, event: ev.AlertsChanged) -> Incident:
-    names = dict.fromkeys((*incident.alert_names, *(alert.name[:120] for alert in event.changed if alert.firing)))
-    starts = [alert.starts_at for alert in event.changed if alert.firing and incident.is_open]
-    links = dict((*event.links, *incident.links))
+def _counted(incident: Incident, event: ev.AlertsChanged, now: datetime) -> Incident:
+    firing = tuple(alert for alert in event.changed if alert.firing)
+    names = dict.fromkeys((*incident.alert_names, *(_title(alert) for alert in firing)))
+    links = dict((*incident.links, *(link for link in event.links if _is_link(*link))))
     return replace(
-        incident, firing=event.firing, total=event.total, truncated=event.truncated, links=tuple(links.items())[:10],
-        alert_names=tuple(names)[:_NAMES_SHOWN], started_at=min((incident.started_at, *starts)),
+        incident, firing=event.firing, total=event.total, truncated=event.truncated,
+        links=tuple(links.items())[:LINKS_CAP], alert_names=tuple(names)[:NAMES_CAP],
+        started_at=min(incident.started_at, _since(firing, now)) if incident.is_open else incident.started_at,
         runbook=incident.runbook or event.runbook,
     )  # fmt: skip
 
 
+def _title(alert: Alert) -> str:
+    return told(alert.name, TITLE_CAP, one_line=True) or "unnamed alert"
+
+
+def _since(alerts: tuple[Alert, ...], now: datetime) -> datetime:
+    """The earliest start that can be true: a source without one sends the year 1, and clocks run ahead."""
+    return min((alert.starts_at for alert in alerts if _EPOCH <= alert.starts_at <= now), default=now)
+
+
+def _is_link(label: str, address: str) -> bool:
+    return len(label) <= NAME_CAP and len(address) <= ADDRESS_CAP and address.startswith(("http://", "https://"))
+
+
 def _set_severity(incident: Incident, to: Severity, why: str, by: Who, now: datetime, policy: Policy) -> Decision:
     is_raised = to.is_worse_than(incident.severity)
+    why = told(why, WHY_CAP)
     named = replace(incident, severity=to, severity_why=why)
     text = f"{'raised' if is_raised else 'lowered'} from {incident.severity} to {to}: {why}"
     if is_raised and incident.state is IncidentState.SNOOZED:
@@ -318,9 +393,10 @@ def _end(incident: Incident, by: Who, note: str, event: str, now: datetime) -> D
     ended = replace(
         stopped, state=state, resolved_at=now, resolved_by=by, snoozed_until=None, quiet_until=None,
     )  # fmt: skip
-    record = Record(kind="resolved", by=by, text=note[:2000])
-    summary = PostToThread(template="summary", data={"note": note[:2000]}, kind="result")
-    return changed(ended, "resolved", f"{incident.id} is resolved: {note}", record, *effects, summary)
+    ended, withdrawn = on_plan.withdrawn(ended, now, by)
+    record = Record(kind="resolved", by=by, text=note)
+    summary = PostToThread(template="summary", data={"note": note}, kind="result")
+    return changed(ended, "resolved", f"{incident.id} is resolved: {note}", record, *effects, *withdrawn, summary)
 
 
 def _reopen(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:

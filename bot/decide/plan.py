@@ -299,6 +299,22 @@ def _voided(incident: Incident, plan: Plan, moved: tuple[str, ...], next_id: str
     return replace(ended, incident=stored, effects=(*ended.effects, DrawPlan(plan_id=fresh.id)))
 
 
+def withdrawn(incident: Incident, now: datetime, by: Who) -> tuple[Incident, tuple[Effect, ...]]:
+    """End the plans that wait for approval when their incident is over: what they were asked for is gone."""
+    effects: tuple[Effect, ...] = ()
+    for plan in incident.plans:
+        state = PLAN.next(plan.state, "incident_over")
+        if state is None:
+            continue
+        text = (
+            f"{incident.id} was resolved before anybody approved. Nothing was changed; ask again if it is still needed."
+        )
+        ended = _end(incident, plan, state, text, now, by=by)
+        incident = ended.incident or incident
+        effects = (*effects, *ended.effects)
+    return incident, effects
+
+
 def _end(
     incident: Incident, plan: Plan, state: PlanState, text: str, now: datetime, *effects: Effect, by: Who = SYSTEM
 ) -> Decision:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from bot.effects import Decision, Effect, Record, ShowHeadline, Why
 from bot.model import Incident, Who
+from bot.words import cut, visible
+
+
+def told(text: str, cap: int, *, one_line: bool = False) -> str:
+    """A stranger's or a person's words, fit to be kept: visible characters only, at most `cap` of them."""
+    seen = visible(text[: cap * 4])
+    return cut(" ".join(seen.split()) if one_line else seen, cap)
 
 
 def changed(incident: Incident, code: str, text: str, *effects: Effect) -> Decision:
