@@ -124,9 +124,10 @@ def _cell(c: Check) -> None:
 
 
 def _data_table(c: Check) -> None:
-    c.string("caption", None, required=False)
+    c.string("caption", None)
     rows = c.items("rows", 201, minimum=2)
     c.whole("page_size", 1, 100)
+    c.whole("row_header_column_index", 0, 19)
     widths = {len(r.value) for r in rows if isinstance(r.value, list)}
     if len(widths) > 1:
         c.flaw("failed_constraint", "all rows need the same number of cells", field="rows")
@@ -170,14 +171,23 @@ def _data_visualization(c: Check) -> None:
 
 def _plan(c: Check) -> None:
     c.string("title", None)
-    for task in c.items("tasks", 50, required=False, minimum=0):
-        _task_card(task)
+    tasks = c.items("tasks", 50, minimum=0)
+    for task in tasks:
+        _task(task, ("pending", "in_progress", "complete", "error"))
+    names = [task.get("task_id") for task in tasks]
+    if any(names.count(n) > 1 for n in names):
+        c.flaw("failed_constraint", "two tasks have the same task_id", field="tasks")
 
 
 def _task_card(c: Check) -> None:
+    # Only tasks inside a plan can be pending.
+    _task(c, ("in_progress", "complete", "error"))
+
+
+def _task(c: Check, states: tuple[str, ...]) -> None:
     c.string("task_id", None)
     c.string("title", None)
-    c.one_of("status", ("pending", "in_progress", "complete", "error"), required=False)
+    c.one_of("status", states)
 
 
 def _alert(c: Check) -> None:
@@ -271,8 +281,9 @@ def _totals(top: Check) -> None:
     charts = sum(1 for b in dicts if b.get("type") == "data_visualization")
     if charts > 2:
         top.flaw("failed_constraint", f"{charts} charts; at most 2 in a message", limit=2)
-    markdown = sum(len(str(b.get("text"))) for b in dicts if b.get("type") == "markdown")
-    if markdown > 12_000:
+    texts = [len(str(b.get("text"))) for b in dicts if b.get("type") == "markdown"]
+    markdown = sum(texts)
+    if markdown > 12_000 and len(texts) > 1:
         top.flaw("failed_constraint", f"{markdown} characters of markdown; at most 12000 in a "
                  "message", limit=12_000)  # fmt: skip
 
@@ -310,6 +321,8 @@ def check_view(value: Any) -> list[Flaw]:
         c.flaw("missing_field", "a view needs blocks", field="blocks")
     else:
         c.flaws += check_blocks(value["blocks"], kind)
+        if value["blocks"] == []:
+            c.flaw("failed_constraint", "a view needs at least one block", field="blocks", minimum=1)
     c.string("private_metadata", 3000, required=False, minimum=0)
     c.string("callback_id", 255, required=False, minimum=0)
     c.string("external_id", 255, required=False, minimum=0)

@@ -62,10 +62,11 @@ def _button(c: Check) -> None:
     c.one_of("style", ("primary", "danger"), required=False)
 
 
-def _options(c: Check, limit: int, *, required: bool = True, option_url: bool = False) -> None:
-    options = c.items("options", limit, required=required)
+def _options(c: Check, limit: int, *, option_url: bool = False) -> None:
+    options = c.items("options", limit)
     for item in options:
-        _option(item, option_url=option_url)
+        # Only radio buttons and checkboxes render mrkdwn in an option.
+        _option(item, option_url=option_url, plain=c.kind not in _CHOICES)
     _repeats(c, options)
     initial = c.get("initial_option")
     if isinstance(initial, dict) and isinstance(c.get("options"), list):
@@ -81,14 +82,14 @@ def _repeats(c: Check, options: list[Check]) -> None:
         c.flaw("failed_constraint", "two options have the same value", field="options")
 
 
-def _option(c: Check, *, option_url: bool = False) -> None:
+def _option(c: Check, *, option_url: bool, plain: bool) -> None:
     if not isinstance(c.value, dict):
         c.flaw("invalid_type", "an option is an object")
         return
-    c.text("text", 75)
+    c.text("text", 75, plain=plain)
     c.string("value", 150)
     if c.get("description") is not None:
-        c.text("description", 75)
+        c.text("description", 75, plain=plain)
     if c.get("url") is not None:
         if option_url:
             c.string("url", 3000)

@@ -78,12 +78,20 @@ class Args:
         return value
 
     def content(self) -> Json:
-        """`text`, `blocks`, `attachments` as given."""
-        return {
+        """`text`, `blocks`, `attachments` as given; `markdown_text` becomes a markdown block."""
+        found = {
             name: self.json(name) if name != "text" else self.raw.get("text")
             for name in ("text", "blocks", "attachments")
             if self.has(name)
         }
+        markdown = self.maybe("markdown_text")
+        if markdown is None:
+            return found
+        if found.get("text") or found.get("blocks"):
+            raise ApiError("markdown_text_conflict")
+        if len(markdown) > 12_000:
+            raise ApiError("msg_too_long")
+        return {**found, "text": markdown, "blocks": [{"type": "markdown", "text": markdown}]}
 
 
 HISTORY = {"public": "channels:history", "private": "groups:history", "im": "im:history"}
