@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from playground import parts
 from playground.demo.story import Failed, Story
 from playground.demo.town import CHANNEL, Town
 from playground.system.monitoring import MonitoringPrograms, find_programs
@@ -58,8 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "mlops-bot" / "models"
+    return parts.cache_dir().parent / "trained"
 
 
 def _scripted(town: Town) -> int:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from bot.config.shape import duration
 from playground.demo.town import CHANNEL, Town
 from playground.slack import Human, Seen
 from playground.system import registry
@@ -123,7 +124,7 @@ class Story:
         stack.stop_server()
         head = self.see(self._alice, "P0", 60, "the second incident")
         self.tell("nothing is served", _one_line(head.text))
-        minute = 0.5
+        minute = duration(self._town.minute).total_seconds()
         people = (("alice", 15), ("bob", 30), ("carol", 60), ("dana", 120))
         for level, (name, minutes) in enumerate(people, 1):
             human = self._town.as_(name)
@@ -174,11 +175,14 @@ class Story:
         return self._town.stack
 
     def _file_in_thread(self) -> int:
+        files = self._alice.screen()["files"]
         for message in self._alice.messages(CHANNEL, thread=self.head.ts):
             for block in message.raw.get("blocks") or []:
-                file_id = (block.get("slack_file") or {}).get("id")
-                if file_id:
-                    return len(self._town.workspace.file_bytes(file_id))
+                file = files.get((block.get("slack_file") or {}).get("id"))
+                if file:
+                    picture = self._alice.opens_file(file["name"])
+                    self.must(picture.startswith(b"\x89PNG"), "the graph is a PNG")
+                    return len(picture)
         return 0
 
     def _open_card(self) -> Seen | None:
