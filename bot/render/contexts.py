@@ -1,0 +1,282 @@
+"""What each template may say: one frozen record per template, its fields named as the template names them.
+
+Texts in here are as they came, hostile ones included; they are made inert where a template prints them. `lead` is the
+first sentence of the message: severity, subject and symptom, in that order, wherever there is an incident.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """A person, or a channel. Printed as a name; the filter `mention` makes it call the person."""
+
+    name: str
+    user_id: str = ""  # "" for a channel, or for the bot itself
+
+    def __str__(self) -> str:
+        return self.name if self.name.startswith(("#", "@")) or not self.user_id else f"@{self.name or self.user_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """What a button asks before it does anything."""
+
+    title: str
+    text: str
+    yes: str
+    no: str = "Cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """A button; `value` is routing data only."""
+
+    action_id: str
+    label: str
+    value: str
+    style: str = ""  # "", "primary", "danger"
+    confirm: Confirm | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagedLine:
+    """A level that was paged."""
+
+    number: int
+    at: datetime
+    whom: tuple[Name, ...]
+    late_by: timedelta  # zero: in time
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextLevel:
+    """The level that is paged next, unless somebody answers."""
+
+    number: int
+    at: datetime
+    whom: tuple[Name, ...]
+    is_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLine:
+    """A plan in one line."""
+
+    id: str
+    title: str
+    state: str  # in words
+    why: str = ""
+    took: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLine:
+    """A step of a plan."""
+
+    number: int
+    sentence: str
+    state: str  # in words
+    detail: str = ""
+    took: timedelta | None = None
+    is_proof: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteLine:
+    """An approval."""
+
+    by: Name
+    at: datetime
+    break_glass: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A line of the timeline."""
+
+    at: datetime
+    by: Name
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """headline.j2: the one message of an incident that is kept up to date."""
+
+    lead: str
+    incident_id: str
+    kind: str  # alert, declared, change
+    state: str  # open, acknowledged, snoozed, resolved
+    severity: str  # P0 … P3
+    severity_word: str  # critical, high, medium, low
+    why: str
+    subject: str
+    service: str
+    system: str
+    environment: str
+    symptom: str
+    since: datetime
+    owner: Name | None
+    acked_at: datetime | None
+    team: str  # who owns the system
+    call: tuple[Name, ...]  # on call, mentioned while nobody was paged for a new P0 or P1
+    firing: int
+    total: int
+    truncated: int
+    alerts: tuple[str, ...]
+    paged: tuple[PagedLine, ...]
+    next_level: NextLevel | None
+    snoozed_until: datetime | None
+    quiet_until: datetime | None
+    resolved_at: datetime | None
+    resolved_by: Name | None
+    lasted: timedelta | None
+    reopened: int
+    plans: tuple[PlanLine, ...]
+    runbook: str
+    links: tuple[tuple[str, str], ...]
+    buttons: tuple[Button, ...]
+    menu: tuple[tuple[str, str], ...]  # (label, value) of the overflow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """card.j2: one guarded action, from preview to result."""
+
+    lead: str
+    incident_id: str
+    plan_id: str
+    state: str  # drawing, pending, approved, running, watching, verified, failed, unknown, refused, rejected, …
+    state_words: str
+    title: str
+    action: str
+    subject: str
+    environment: str
+    from_version: str
+    to_version: str
+    because: str
+    reason: str
+    requested_by: Name
+    requested_at: datetime
+    steps: tuple[StepLine, ...]
+    has_changed: bool  # something on the target was surely changed
+    inverse: str
+    warnings: tuple[str, ...]
+    blast: str
+    tier: str
+    needed: int
+    votes: tuple[VoteLine, ...]
+    may_approve: str
+    expires_at: datetime | None
+    watch_until: datetime | None
+    ended_at: datetime | None
+    ended_by: Name | None
+    ended_why: str
+    took: timedelta | None
+    replaces: str
+    buttons: tuple[Button, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """page.j2: asks one person or channel for attention."""
+
+    lead: str
+    incident_id: str
+    severity: str
+    severity_word: str
+    subject: str
+    service: str
+    system: str
+    environment: str
+    symptom: str
+    why: str
+    since: datetime
+    number: int  # level; 0 for a page outside the ladder
+    reason: str
+    late_by: timedelta  # zero: in time
+    is_repeated: bool  # sent before without an answer: the reader may get it twice
+    owner: Name | None
+    tried: tuple[str, ...]
+    channel: str
+    buttons: tuple[Button, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """diagnosis.j2: the answer to one diagnostic."""
+
+    lead: str
+    diagnostic: str
+    sentence: str
+    rows: tuple[tuple[str, str, str], ...]
+    is_available: bool
+    took: timedelta
+    at: datetime | None
+    picture_id: str  # Slack's id of the uploaded picture, "" for none
+    picture_alt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """note.j2: one remark in the thread."""
+
+    lead: str
+    said: str
+    by: Name | None  # None for the bot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """summary.j2: the end of an incident on one screen."""
+
+    lead: str
+    incident_id: str
+    severity: str
+    why: str
+    subject: str
+    symptom: str
+    note: str
+    lasted: timedelta
+    to_acknowledge: timedelta | None
+    to_resolve: timedelta | None
+    acked_by: Name | None
+    resolved_by: Name | None
+    total: int
+    reopened: int
+    plans: tuple[PlanLine, ...]
+    approvals: tuple[str, ...]
+    refusals: tuple[Entry, ...]
+    more_refusals: int
+    paged: tuple[PagedLine, ...]
+    more_pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checklist:
+    """runbook.j2: what to do, offered as a checklist."""
+
+    lead: str
+    incident_id: str
+    title: str
+    owner: str
+    reviewed: str
+    meaning: str
+    impact: str
+    diagnosis: str
+    checklist: tuple[str, ...]
+    mitigation: str  # shown where there is no list
+    buttons: tuple[Button, ...]
+
+
+Context = Headline | Card | Page | Diagnosis | Note | Summary | Checklist
+
+TEMPLATES: dict[str, type[Context]] = {
+    "headline": Headline, "card": Card, "page": Page, "diagnosis": Diagnosis, "note": Note, "summary": Summary,
+    "runbook": Checklist,
+}  # fmt: skip

@@ -1,0 +1,184 @@
+"""The headline of an incident, and the page that asks somebody to look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bot.model import EscalationState, Incident, IncidentKind, IncidentState, Severity
+from bot.policy import Policy
+from bot.render.contexts import Button, Headline, Name, NextLevel, Page
+from bot.render.parts import (
+    SEVERITY_WORDS,
+    action_button,
+    addressed,
+    elapsed,
+    lead,
+    name_of,
+    on_incident,
+    paged_lines,
+    plan_line,
+)
+
+_URGENT = frozenset({Severity.P0, Severity.P1})
+_PLANS_SHOWN = 4
+_PAGES_SHOWN = 6
+_ALERTS_SHOWN = 5
+
+
+def headline(
+    incident: Incident, policy: Policy, now: datetime, offered: Sequence[str] = (), runbook: str = ""
+) -> Headline:
+    """What the headline says now. `offered`: verbs of the runbook in order; `runbook`: its title."""
+    system = policy.system(incident.subject.system)
+    return Headline(
+        lead=lead(incident, incident.symptom),
+        incident_id=incident.id,
+        kind=incident.kind,
+        state=incident.state,
+        severity=incident.severity,
+        severity_word=SEVERITY_WORDS[incident.severity],
+        why=incident.severity_why,
+        subject=incident.subject.label,
+        service=incident.subject.service,
+        system=system.title or incident.subject.system,
+        environment=system.environment,
+        symptom=incident.symptom,
+        since=incident.started_at,
+        owner=name_of(incident.owner),
+        acked_at=incident.acked_at,
+        team=system.owner,
+        call=_to_call(incident, policy, now),
+        firing=incident.firing,
+        total=incident.total,
+        truncated=incident.truncated,
+        alerts=incident.alert_names[:_ALERTS_SHOWN],
+        paged=paged_lines(incident, policy, _PAGES_SHOWN),
+        next_level=_next_level(incident, policy, now),
+        snoozed_until=incident.snoozed_until,
+        quiet_until=incident.quiet_until,
+        resolved_at=incident.resolved_at,
+        resolved_by=name_of(incident.resolved_by),
+        lasted=elapsed(incident.started_at, incident.resolved_at),
+        reopened=incident.reopened,
+        plans=tuple(plan_line(plan) for plan in incident.plans[-_PLANS_SHOWN:]),
+        runbook=runbook,
+        links=incident.links[:5],
+        buttons=_buttons(incident, offered),
+        menu=_menu(incident),
+    )
+
+
+def page(incident: Incident, data: Mapping[str, object], policy: Policy, now: datetime) -> Page:
+    """What a page says. `data`: number, reason, late_by_s (seconds), and repeated when it may arrive twice."""
+    del now
+    system = policy.system(incident.subject.system)
+    take = Button(action_id="takeover", label="Take over", value=on_incident(incident))
+    ack = Button(action_id="ack", label="Acknowledge", value=on_incident(incident), style="primary")
+    is_waiting = incident.is_open and incident.state is not IncidentState.ACKNOWLEDGED
+    return Page(
+        lead=lead(incident, incident.symptom),
+        incident_id=incident.id,
+        severity=incident.severity,
+        severity_word=SEVERITY_WORDS[incident.severity],
+        subject=incident.subject.label,
+        service=incident.subject.service,
+        system=system.title or incident.subject.system,
+        environment=system.environment,
+        symptom=incident.symptom,
+        why=incident.severity_why,
+        since=incident.started_at,
+        number=_whole(data.get("number")),
+        reason=str(data.get("reason") or ""),
+        late_by=_late_by(data),
+        is_repeated=bool(data.get("repeated")),
+        owner=name_of(incident.owner),
+        tried=_tried(incident, policy),
+        channel=incident.channel,
+        buttons=(*((ack,) if is_waiting else ()), *((take,) if incident.is_open else ())),
+    )
+
+
+def _to_call(incident: Incident, policy: Policy, now: datetime) -> tuple[Name, ...]:
+    """On call is mentioned in the first post of a P0 or P1; later the ladder calls people by name."""
+    is_new = incident.state is IncidentState.OPEN and not incident.escalation.paged and not incident.reopened
+    if not is_new or incident.severity not in _URGENT or incident.kind is IncidentKind.CHANGE:
+        return ()
+    return tuple(addressed(address, policy) for address in policy.resolve("oncall", incident.subject.system, now))
+
+
+def _next_level(incident: Incident, policy: Policy, now: datetime) -> NextLevel | None:
+    ladder = incident.escalation
+    if ladder.next_due_at is None or not ladder.levels:
+        return None
+    is_repeat = ladder.state is EscalationState.REPEATING
+    level = ladder.levels[-1] if is_repeat else ladder.levels[min(ladder.next_number, len(ladder.levels)) - 1]
+    system = policy.system(incident.subject.system)
+    found = [address for target in level.targets for address in policy.resolve(target, system.name, now)]
+    whom = dict.fromkeys(
+        found or [one for target in system.catch_all for one in policy.resolve(target, system.name, now)]
+    )
+    return NextLevel(
+        number=level.number,
+        at=ladder.next_due_at,
+        whom=tuple(addressed(one, policy) for one in whom),
+        is_repeat=is_repeat,
+    )
+
+
+def _buttons(incident: Incident, offered: Sequence[str]) -> tuple[Button, ...]:
+    """At most three: acknowledge, what the runbook recommends, details."""
+    if not incident.is_open:
+        return ()
+    details = Button(action_id="details", label="Details", value=on_incident(incident))
+    if incident.kind is IncidentKind.CHANGE:
+        return (details,)
+    ack = Button(action_id="ack", label="Acknowledge", value=on_incident(incident), style="primary")
+    busy = {plan.action for plan in incident.plans if not plan.is_ended}
+    verb = (
+        next((verb for verb in offered if verb not in busy), "")
+        if incident.subject.model or incident.subject.service
+        else ""
+    )
+    return (
+        *((ack,) if incident.state is not IncidentState.ACKNOWLEDGED else ()),
+        *((action_button(verb, incident),) if verb else ()),
+        details,
+    )
+
+
+def _menu(incident: Incident) -> tuple[tuple[str, str], ...]:
+    if not incident.is_open or incident.kind is IncidentKind.CHANGE:
+        return ()
+    choices = [("Run diagnostics again", "diagnose"), ("Show the runbook", "runbook")]
+    if incident.state is IncidentState.ACKNOWLEDGED:
+        choices.append(("Give it back", "unack"))
+    else:
+        choices.append(("Page the next level now", "escalate"))
+    choices += [("Snooze for 1 h", "snooze"), ("Resolve", "resolve")]
+    return tuple((label, f"{choice}|{on_incident(incident)}") for label, choice in choices)
+
+
+def _tried(incident: Incident, policy: Policy) -> tuple[str, ...]:
+    """Plans and pages so far, newest first."""
+    plans = [f"{line.title[:120]}: {line.state}" for line in map(plan_line, incident.plans[-3:])]
+    pages = [
+        f"level {line.number} was paged: {', '.join(str(one) for one in line.whom[:4])}"
+        for line in paged_lines(incident, policy, 3)
+    ]
+    return (*reversed(plans), *reversed(pages))
+
+
+def _late_by(data: Mapping[str, object]) -> timedelta:
+    given = data.get("late_by_s", data.get("late_by", 0))
+    if isinstance(given, timedelta):
+        return given
+    try:
+        return timedelta(seconds=max(float(str(given)), 0.0))
+    except (ValueError, OverflowError):
+        return timedelta(0)
+
+
+def _whole(value: object) -> int:
+    text = str(value)
+    return int(text) if text.isdecimal() else 0

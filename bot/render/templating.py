@@ -1,0 +1,252 @@
+"""From a template and a context to Slack blocks. The only place that knows Jinja.
+
+Templates are trusted as far as a colleague's edit is; values are not trusted at all. Every printed value is made inert
+by `finalize`. Macros of `_blocks.j2` print one line of JSON per block, which is read line by line: nobody writes JSON
+by hand, and no value can break it. The environment is sandboxed and an unknown field raises.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+from markupsafe import Markup
+
+from bot.render.contexts import Button, Context, Name
+from bot.words import harmless, visible
+
+Block = dict[str, Any]
+
+LONGEST = 1_500  # characters of one printed value: hostile text must leave room for ours
+_USER = re.compile(r"[UW][A-Z0-9]{1,30}")
+_ADDRESS = re.compile(r"https?://[^\s<>|\"'\\^`{}]{1,1000}")
+_ROWS_SHOWN = 25
+_CELL = (44, 28, 44)
+_RAW = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_MARKDOWN = ((re.compile(r"\*\*([^*\n]+)\*\*"), r"*\1*"), (re.compile(r"(?m)^#{1,6} +(.+)$"), r"*\1*"))
+_LINK = re.compile(r"\[([^\]\n]{1,200})\]\((https?://[^\s()<>|]{1,1000})\)")
+
+
+class BadTemplate(Exception):
+    """A template is missing, broken, or printed something that is no block. The text names file and reason."""
+
+
+def environment(folder: Path) -> SandboxedEnvironment:
+    """A sandbox over the folder's templates. Files are read again when they change."""
+    env = SandboxedEnvironment(
+        loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=True, finalize=inert, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=False,
+    )  # fmt: skip
+    env.filters |= {
+        "mention": mention, "clock": clock, "when": when, "code": code, "link": link, "table": table, "names": names,
+        "tidy": tidy, "plain": plain, "elements": elements, "lines": lines, "markdown": markdown, "span": inert,
+        "short": short, "facts": facts, "flat": flat,
+    }  # fmt: skip
+    return env
+
+
+def run(env: SandboxedEnvironment, name: str, context: Context) -> tuple[str, list[Block]]:
+    """Text and blocks of a message. Raises BadTemplate."""
+    values = {field.name: getattr(context, field.name) for field in fields(context)}
+    try:
+        printed = env.get_template(f"{name}.j2").render(values)
+    except TemplateError as problem:
+        line = getattr(problem, "lineno", None)
+        where = f" line {line}" if line else ""
+        raise BadTemplate(f"{name}.j2{where}: {type(problem).__name__}: {problem.message or problem}") from problem
+    return parse(printed, name)
+
+
+def parse(printed: str, name: str) -> tuple[str, list[Block]]:
+    """Read what a template printed, line by line. Raises BadTemplate."""
+    text = ""
+    blocks: list[Block] = []
+    for line in printed.splitlines():
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except ValueError:
+            raise BadTemplate(f"{name}.j2 printed text outside of a block: {line.strip()[:80]!r}") from None
+        if isinstance(found, dict) and "type" in found:
+            blocks.append(found)
+        elif isinstance(found, dict) and isinstance(found.get("text"), str):
+            text = found["text"]
+        else:
+            raise BadTemplate(f"{name}.j2 printed JSON that is no block: {line.strip()[:80]!r}")
+    if not text.strip():
+        raise BadTemplate(f"{name}.j2 has no text for notifications; add a `text` block")
+    if not blocks:
+        raise BadTemplate(f"{name}.j2 printed no block")
+    return text, blocks
+
+
+def inert(value: object) -> Markup:
+    """Any value as text that Slack reads as nothing but text. What is marked as safe stays."""
+    if isinstance(value, Markup):
+        return value
+    if value is None:
+        return _safe("")
+    if isinstance(value, datetime):
+        return clock(value)
+    if isinstance(value, timedelta):
+        return _safe(span(value))
+    return _safe(harmless(str(value), LONGEST))
+
+
+def _safe(text: str) -> Markup:
+    """Text that was made inert, or is our own: the one place where this is claimed."""
+    return Markup(text)  # noqa: S704 - every caller has just cleaned what it did not write itself
+
+
+def lines(value: object) -> Markup:
+    """Text of unknown origin that may have several lines; each is made inert."""
+    kept = [harmless(line, LONGEST) for line in str(value)[: LONGEST * 2].splitlines()[:40]]
+    return _safe("\n".join(line for line in kept if line))
+
+
+def short(value: object, cap: int) -> Markup:
+    """Inert text of at most `cap` characters."""
+    return _safe(harmless(str(value), cap))
+
+
+def markdown(text: str) -> Markup:
+    """A runbook's Markdown in Slack's dialect: bold, headings and links; the rest stays as written."""
+    kept = visible(text).translate(_RAW)
+    for pattern, by in _MARKDOWN:
+        kept = pattern.sub(by, kept)
+    return _safe(_LINK.sub(r"<\2|\1>", kept))
+
+
+def span(value: timedelta) -> str:
+    """A length of time in words: "47 min", "2 h 5 min", "3 d 4 h", "1.5 s"."""
+    seconds = max(value.total_seconds(), 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds % 1 else f"{seconds:.0f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def clock(value: datetime) -> Markup:
+    """The time of day in each reader's own zone; UTC where it cannot be shown."""
+    return _token(value, "{time_secs}")
+
+
+def when(value: datetime) -> Markup:
+    """Day and time in each reader's own zone."""
+    return _token(value, "{date_short_pretty} {time_secs}")
+
+
+def _token(value: datetime, form: str) -> Markup:
+    at = value.astimezone(UTC)
+    return _safe(f"<!date^{int(at.timestamp())}^{form}|{at:%Y-%m-%d %H:%M:%S} UTC>")
+
+
+def mention(value: Name) -> Markup:
+    """A person by mention, so that Slack calls them; by name where there is no id."""
+    if _USER.fullmatch(value.user_id):
+        return _safe(f"<@{value.user_id}>")
+    return inert(value)
+
+
+def names(values: Sequence[Name]) -> Markup:
+    """Names in a row, without calling anybody."""
+    return Markup(", ").join(short(value, 60) for value in values[:10]) + (" …" if len(values) > 10 else "")
+
+
+def code(value: object) -> Markup:
+    """Text in code type."""
+    text = harmless(str(value), 200)
+    return _safe(f"`{text}`") if text else _safe("")
+
+
+def link(label: str, address: str) -> Markup:
+    """A link, only for a plain http(s) address; otherwise the label alone."""
+    shown = harmless(label, 60) or "link"
+    if not _ADDRESS.fullmatch(address):
+        return _safe(shown)
+    return _safe(f"<{address.translate(_RAW)}|{shown}>")
+
+
+def table(rows: Sequence[Sequence[str]]) -> Markup:
+    """Rows as aligned columns in code type."""
+    cells = [[harmless(str(cell), cap) for cell, cap in zip(row, _CELL, strict=False)] for row in rows[:_ROWS_SHOWN]]
+    widths = [max((len(row[n]) for row in cells if n < len(row)), default=0) for n in range(len(_CELL))]
+    shown = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in cells]
+    if len(rows) > _ROWS_SHOWN:
+        shown.append(f"…(cut) {len(rows) - _ROWS_SHOWN} more rows")
+    return _safe("```\n" + "\n".join(shown) + "\n```")
+
+
+def tidy(text: str) -> str:
+    """The body of a block without the template's own indentation and empty lines."""
+    kept: list[str] = []
+    is_code = False
+    for line in str(text).split("\n"):
+        shown = line.rstrip() if is_code else line.strip()
+        is_code ^= shown.count("```") % 2 == 1
+        if shown:
+            kept.append(shown)
+    # Joining marked and plain text in a template escapes quotes, which Slack would show as written.
+    return "\n".join(kept).replace("&#34;", '"').replace("&#39;", "'")
+
+
+def flat(text: str) -> str:
+    """The body of a block on one line."""
+    return " ".join(tidy(text).split())
+
+
+def plain(text: str) -> str:
+    """The body of a block that Slack does not parse, on one line: without our escapes."""
+    return flat(text).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def facts(pairs: Sequence[tuple[str, object]]) -> list[Block]:
+    """Labelled facts as Slack's fields; those without a value are left out."""
+    return [
+        {"type": "mrkdwn", "text": tidy(f"*{label}*\n{inert(value)}"), "verbatim": True}
+        for label, value in pairs
+        if value not in (None, "", ())
+    ]
+
+
+def elements(buttons: Sequence[Button], menu: Sequence[tuple[str, str]] = ()) -> list[Block]:
+    """Buttons, and an overflow menu where there is one, as Slack's elements."""
+    found = [_button(button) for button in buttons]
+    if menu:
+        options = [{"text": _plain_text(label), "value": value} for label, value in menu]
+        found.append({"type": "overflow", "action_id": "more", "options": options})
+    return found
+
+
+def _button(button: Button) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "type": "button", "action_id": button.action_id, "text": _plain_text(button.label), "value": button.value,
+    }  # fmt: skip
+    if button.style:
+        made["style"] = button.style
+    if button.confirm:
+        made["confirm"] = {
+            "title": _plain_text(button.confirm.title), "text": _plain_text(button.confirm.text),
+            "confirm": _plain_text(button.confirm.yes), "deny": _plain_text(button.confirm.no),
+        }  # fmt: skip
+    return made
+
+
+def _plain_text(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": " ".join(visible(text[:2_000]).split()) or "-", "emoji": False}
