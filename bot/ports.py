@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from bot.model import Draft, Finding, Incident, Outcome, Plan
+from bot.model import Alert, Draft, Finding, Incident, Outcome, Plan
 from bot.policy import ModelProfile, System
 
 
@@ -202,3 +202,29 @@ class Backend(Protocol):
 
     def check(self, client: object) -> str:
         """A cheap call that proves the connection works; returns words for `doctor`, raises Foreign."""
+
+
+class NotAWebhook(ValueError):
+    """A body is not what the source sends at all; the message says what was expected and is the answer (400)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """One POST of an alert source, judged alert by alert. Text is cleaned and capped, and still a stranger's."""
+
+    group_key: str  # "" when the sender gave none
+    truncated: int  # alerts the sender left out
+    receiver: str
+    external_url: str  # http(s) address of the sender, "" for none
+    alerts: tuple[Alert, ...]
+    quarantined: tuple[tuple[str, str], ...] = ()  # (the alert as sent, capped; why it was set aside)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A kind of sender of alerts. A module in handlers/sources offers one as `SOURCE`."""
+
+    name: str  # "alertmanager": the last part of the webhook's path
+
+    def parse(self, body: bytes, now: datetime) -> Notification:
+        """Judge a body. Pure. Raises NotAWebhook when no alert can be told from another in it."""

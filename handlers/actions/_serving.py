@@ -1,0 +1,264 @@
+"""The steps that change what is served, and their proofs: move the alias, reload the server, ask it, ask the metrics.
+
+Shared by every action that ends with another version being served. Each step takes what it needs from the plan's
+resolved arguments, so that it does exactly what was previewed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+
+from bot.model import Outcome, Plan, Step
+from bot.policy import Bound, ModelProfile
+from bot.ports import Foreign, Scene, Seen
+from handlers._look import (
+    length,
+    limit,
+    listed,
+    metrics_of,
+    number,
+    profile_of,
+    registry_of,
+    server_of,
+    shown,
+    word,
+    worst,
+)
+
+MOVE, RELOAD, SERVED, METRIC = "move_alias", "reload_server", "prove_served", "prove_metric"
+SILENT = "no answer"  # stands in a fingerprint for a server that could not say what it serves
+_PASSING = frozenset({"unreachable", "timeout", "overloaded"})  # may be over in a moment
+_RANGE = re.compile(r"\[(\d+)(ms|s|m|h|d|w)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+def steps(model: ModelProfile, args: Mapping[str, str], *, moves: bool) -> tuple[Step, ...]:
+    """The plan's steps with the sentences an approver reads. `moves` is False when the alias stays where it is."""
+    old, new, alias = shown(args["from"]), shown(args["to"]), args["alias"]
+    found = []
+    if moves:
+        text = f"Registry “{model.registry}”: point the alias {alias} of {model.name} at {new}"
+        text = f"{text}, only if it still points at {old}."
+        found.append(Step(name=MOVE, sentence=text))
+    text = f"Model server “{model.server}”: reload {model.name}, so that it loads what {alias} points at."
+    found.append(Step(name=RELOAD, sentence=text))
+    wait = length(model.watch_for)
+    text = f"Proof: ask the model server itself until it says that it serves {new} (up to {wait})."
+    found.append(Step(name=SERVED, sentence=text, proves=True))
+    wanted = _watched(model, args)
+    if moves and wanted and model.metrics:  # loading the same version again promises nothing about its quality
+        told = listed(f"{word(bound)} is {limit(bound)}" for bound in wanted)
+        text = f"Proof: ask “{model.metrics}” until {told}; values from before the reload do not count."
+        found.append(Step(name=METRIC, sentence=text, proves=True))
+    return tuple(found)
+
+
+def perform(scene: Scene, plan: Plan, step: str) -> Seen:
+    """Make the step's call, or look at its proof. Foreign comes through where looking again is all there is to do."""
+    match step:
+        case "move_alias":
+            return _move(scene, plan)
+        case "reload_server":
+            return _reload(scene, plan)
+        case _:
+            return observe(scene, plan, step)
+
+
+def observe(scene: Scene, plan: Plan, step: str) -> Seen:
+    """Look for the step's effect, changing nothing. Raises Foreign when it cannot be told."""
+    match step:
+        case "move_alias":
+            return _alias_now(scene, plan)
+        case "reload_server":
+            return _reloaded(scene, plan)
+        case "prove_served":
+            return _served_now(scene, plan)
+        case "prove_metric":
+            return _metric_now(scene, plan)
+        case _:
+            return Seen(
+                outcome=Outcome.FAILED, detail=f"There is no step “{step}”. Nothing was done; ask for a new plan."
+            )
+
+
+def _args(plan: Plan) -> Mapping[str, str]:
+    if plan.draft is None:
+        raise Foreign(
+            "invalid", f"Plan {plan.id} has no draft, so nothing was done. Ask for a new plan.", happened=False
+        )
+    return plan.draft.args
+
+
+def _move(scene: Scene, plan: Plan) -> Seen:
+    args, model = _args(plan), profile_of(scene)
+    try:
+        registry_of(scene, model).move_alias(model.name, args["alias"], expected=args["from"], to=args["to"])
+    except Foreign as problem:
+        if problem.happened is False:
+            is_passing = problem.reason in _PASSING
+            return Seen(
+                outcome=Outcome.NOT_YET if is_passing else Outcome.FAILED,
+                detail=f"{problem.sentence} Nothing was changed.",
+            )
+        return _after_unclear_move(scene, plan, problem)
+    return Seen(outcome=Outcome.DONE, detail=f"{args['alias']} of {model.name} points at {shown(args['to'])}.")
+
+
+def _after_unclear_move(scene: Scene, plan: Plan, problem: Foreign) -> Seen:
+    """The call's answer was lost: the registry itself knows whether it happened."""
+    try:
+        seen = _alias_now(scene, plan)
+    except Foreign as second:
+        text = (
+            f"It cannot be told whether the alias moved: {problem.sentence} Looking again failed too: {second.sentence}"
+        )
+        return Seen(outcome=Outcome.UNKNOWN, detail=text)
+    return (
+        seen if seen.outcome is Outcome.DONE else Seen(outcome=seen.outcome, detail=f"{problem.sentence} {seen.detail}")
+    )
+
+
+def _alias_now(scene: Scene, plan: Plan) -> Seen:
+    args, model = _args(plan), profile_of(scene)
+    alias = args["alias"]
+    found = registry_of(scene, model).alias(model.name, alias)
+    if found == args["to"]:
+        return Seen(outcome=Outcome.DONE, detail=f"{alias} of {model.name} points at {shown(found)}.")
+    if found == args["from"]:
+        return Seen(outcome=Outcome.NOT_YET, detail=f"{alias} of {model.name} still points at {shown(found)}.")
+    where = f"points at {shown(found)}" if found else "is gone"
+    text = f"{alias} of {model.name} {where}, which is neither {shown(args['from'])} nor {shown(args['to'])}"
+    text = f"{text}: somebody else moved it. This plan stops here; look at the registry and ask again."
+    return Seen(outcome=Outcome.FAILED, detail=text)
+
+
+def _reload(scene: Scene, plan: Plan) -> Seen:
+    args, model = _args(plan), profile_of(scene)
+    try:
+        version = server_of(scene, model).reload(model.name, args["alias"])
+    except Foreign as problem:
+        if problem.reason in _PASSING:
+            return _after_unclear_reload(scene, plan, problem)
+        return Seen(outcome=Outcome.FAILED, detail=_behind(scene, plan, problem.sentence))
+    if version != args["to"]:
+        text = (
+            f"The server loaded {shown(version)} instead of {shown(args['to'])}: {args['alias']} was moved meanwhile."
+        )
+        return Seen(outcome=Outcome.FAILED, detail=f"{text} Look at the registry and ask again.")
+    return Seen(outcome=Outcome.DONE, detail=f"The model server loaded {shown(version)}.")
+
+
+def _after_unclear_reload(scene: Scene, plan: Plan, problem: Foreign) -> Seen:
+    """No answer: the server may still be loading, or be down and come up again. Reloading twice does no harm."""
+    try:
+        seen = _reloaded(scene, plan)
+    except Foreign:
+        return Seen(outcome=Outcome.NOT_YET, detail=_behind(scene, plan, problem.sentence))
+    return (
+        seen
+        if seen.outcome is Outcome.DONE
+        else Seen(outcome=seen.outcome, detail=_behind(scene, plan, problem.sentence))
+    )
+
+
+def _reloaded(scene: Scene, plan: Plan) -> Seen:
+    """Whether the server serves the wanted version, loaded after the preview where the version alone cannot tell."""
+    args, model = _args(plan), profile_of(scene)
+    try:
+        served = server_of(scene, model).served(model.name)
+    except Foreign as problem:
+        # Nothing was loaded by a server that is not there, and a reload may be asked for twice: so not "unknown".
+        return Seen(outcome=Outcome.NOT_YET, detail=_behind(scene, plan, problem.sentence))
+    loaded = served.loaded_at.isoformat() if served.loaded_at else ""
+    if served.version == args["to"] and (args["served"] != args["to"] or loaded != args.get("loaded_at", "")):
+        return Seen(outcome=Outcome.DONE, detail=f"The model server loaded {shown(served.version)}.")
+    return Seen(
+        outcome=Outcome.NOT_YET, detail=f"The model server still serves {shown(served.version)}, as loaded before."
+    )
+
+
+def _behind(scene: Scene, plan: Plan, why: str) -> str:
+    """The state a failed reload leaves behind, and the way on."""
+    args, model = _args(plan), profile_of(scene)
+    has_moved = any(step.name == MOVE for step in plan.steps)
+    old = shown(args["served"]) if args["served"] else "not known"
+    state = (
+        f"{args['alias']} {'is now' if has_moved else 'is'} {shown(args['to'])}, the server was last seen with {old}"
+    )
+    back = f", or {plan.draft.inverse_text}" if plan.draft is not None and plan.draft.inverse_text and has_moved else ""
+    return f"{state}: {why} Next: /mlops reload {model.name}{back}."
+
+
+def _served_now(scene: Scene, plan: Plan) -> Seen:
+    args, model = _args(plan), profile_of(scene)
+    served = server_of(scene, model).served(model.name)
+    if served.version == args["to"]:
+        return Seen(
+            outcome=Outcome.DONE, detail=f"The model server itself says that it serves {shown(served.version)}."
+        )
+    if served.version in {args["from"], args["served"]}:
+        return Seen(outcome=Outcome.NOT_YET, detail=f"The model server still serves {shown(served.version)}.")
+    text = f"The model server serves {shown(served.version)}, not {shown(args['to'])}: somebody else loaded it."
+    return Seen(outcome=Outcome.FAILED, detail=f"{text} Look at the registry and ask again.")
+
+
+def _metric_now(scene: Scene, plan: Plan) -> Seen:
+    """Whether the watched bounds are kept, by values that can only be from after the reload."""
+    args, model = _args(plan), profile_of(scene)
+    metrics = metrics_of(scene, model)
+    watched = _watched(model, args)
+    waiting = _too_early(scene, plan, watched) or _not_scraped(scene, model, args["to"])
+    if waiting:
+        return Seen(outcome=Outcome.NOT_YET, detail=waiting)
+    must = set(filter(None, args.get("signals", "").split(",")))
+    good, bad, silent = [], [], []
+    for bound in watched:
+        value = worst(bound, (sample.value for sample in metrics.instant(bound.query)))
+        if value is None:
+            silent.append(bound)
+        elif bound.is_met_by(value):
+            good.append(f"{word(bound)} is {number(value, bound)} ({limit(bound)})")
+        else:
+            bad.append(f"{word(bound)} is {number(value, bound)}, not yet {limit(bound)}")
+    if bad:
+        return Seen(outcome=Outcome.NOT_YET, detail=f"Still outside: {listed(bad)}.")
+    missing = [word(bound) for bound in silent if bound.signal in must or not good]
+    if missing:
+        return Seen(outcome=Outcome.NOT_YET, detail=f"No value yet for {listed(missing)}; no news is not good news.")
+    rest = f" {listed(word(bound) for bound in silent)}: no value." if silent else ""
+    return Seen(
+        outcome=Outcome.DONE, detail=f"Back within bounds with {shown(args['to'])} served: {listed(good)}.{rest}"
+    )
+
+
+def _watched(model: ModelProfile, args: Mapping[str, str]) -> tuple[Bound, ...]:
+    """The bounds to prove: those that were broken first, then the others, which must not break instead."""
+    broken = set(filter(None, args.get("signals", "").split(",")))
+    return tuple(sorted(model.bounds, key=lambda bound: bound.signal not in broken))
+
+
+def _too_early(scene: Scene, plan: Plan, watched: tuple[Bound, ...]) -> str:
+    """Why a value may still be made of what happened before the reload, "" when it cannot be."""
+    reload = next((step for step in plan.steps if step.name == RELOAD), None)
+    since = reload.ended_at or reload.started_at if reload is not None else None
+    if since is None:
+        return ""
+    spans = [float(count) * _SECONDS[unit] for bound in watched for count, unit in _RANGE.findall(bound.query)]
+    back = timedelta(seconds=max(spans, default=0.0))
+    if scene.now - since >= back:
+        return ""
+    # The same words at each look, so that the card is not redrawn every three seconds.
+    return f"The metrics look {length(back)} back: what they say counts from {since + back:%H:%M:%S} UTC on."
+
+
+def _not_scraped(scene: Scene, model: ModelProfile, version: str) -> str:
+    """Why the metrics may be older than the reload, "" when they know of the new version already."""
+    if not model.served_query:
+        return ""
+    found = metrics_of(scene, model).instant(model.served_query)
+    known = sorted({sample.labels.get("version", "") for sample in found if sample.value > 0} - {""})
+    if known == [version]:
+        return ""
+    return f"The metrics know of {listed(map(shown, known)) or 'no version'} so far, not yet of {shown(version)} alone."

@@ -1,0 +1,114 @@
+"""What an action reads before it proposes that another version be served, and the words for it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.policy import ModelProfile, System
+from bot.ports import Foreign, ModelVersion, Refusal, Scene
+from handlers._history import on_grid, step_for
+from handlers._look import listed, metrics_of, profile_of, registry_of, server_of, shown, start_of
+from handlers.actions import _serving
+
+READY = "READY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What was read before anything is proposed."""
+
+    model: ModelProfile
+    current: str  # what the alias points at
+    served: str  # what the server says, "" when it does not answer
+    loaded_at: str
+    versions: tuple[ModelVersion, ...]  # newest first
+    trouble: tuple[str, ...] = ()  # what could not be read
+
+    def find(self, version: str) -> ModelVersion | None:
+        """The registered version of that name."""
+        return next((one for one in self.versions if one.version == version), None)
+
+
+def unknown_model(word: str, system: System) -> str:
+    """Why a name is no model of the system, with the nearest one."""
+    names = [model.name for model in system.models]
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}?" if near else f"{system.name} has {listed(names) or 'no models'}."
+    return f"{system.name} has no model “{word[:60]}”. {hint}"
+
+
+def example_model(system: System) -> str:
+    """A name to show in an example."""
+    return system.models[0].name if system.models else "<model>"
+
+
+def read_target(scene: Scene) -> Target | Refusal:
+    """The alias, the registered versions, and what the server says. A server that is silent is a fact, not an error."""
+    model = profile_of(scene)
+    registry = registry_of(scene, model)
+    current = registry.alias(model.name, model.alias)
+    if current is None:
+        return Refusal(
+            why=f"The registry has no alias “{model.alias}” for {model.name}, so nothing says what is in production. "
+            "Set it in the registry, then ask again."
+        )
+    versions = tuple(registry.versions(model.name))
+    try:
+        served = server_of(scene, model).served(model.name)
+    except Foreign as problem:
+        return Target(
+            model=model, current=current, served="", loaded_at="", versions=versions, trouble=(problem.sentence,)
+        )
+    loaded = served.loaded_at.isoformat() if served.loaded_at else ""
+    return Target(model=model, current=current, served=served.version, loaded_at=loaded, versions=versions)
+
+
+def facts(target: Target, to: str) -> dict[str, str]:
+    """What an approval relies on: if any of it changes, the plan is void."""
+    found = target.find(to)
+    return {
+        f"alias {target.model.alias}": target.current,
+        "served": target.served or _serving.SILENT,
+        "target status": found.status if found is not None else "gone",
+    }
+
+
+def warnings_of(target: Target) -> list[str]:
+    """What an approver should know about the target."""
+    alias, current = target.model.alias, shown(target.current)
+    warnings = [f"{text} The reload is tried until it answers." for text in target.trouble]
+    if target.served not in ("", target.current):
+        warnings.append(
+            f"Registry and server disagree: {alias} is {current}, the server serves {shown(target.served)}."
+        )
+    if target.find(target.current) is None:
+        warnings.append(f"{current}, which {alias} points at, is not among the registered versions.")
+    if not target.model.bounds:
+        warnings.append(
+            "The profile has no bounds for this model: only the served version can be proven, not its quality."
+        )
+    return warnings
+
+
+def blast(scene: Scene, model: ModelProfile) -> str:
+    """Who is affected."""
+    where = f"{scene.system.name}, {scene.system.environment}" if scene.system.environment else scene.system.name
+    return f"everybody who uses {model.service or model.name} ({where})"
+
+
+def broken_signals(scene: Scene, model: ModelProfile) -> list[str]:
+    """Signals that broke their bound since the incident began; none when the metrics cannot say."""
+    start = start_of(scene.incident, scene.now) - timedelta(minutes=1)
+    step = step_for(scene.now - start, points=500)
+    broken = []
+    try:
+        metrics = metrics_of(scene, model)
+        for bound in model.bounds:
+            series = metrics.over(bound.query, on_grid(start), on_grid(scene.now), step)
+            if any(not bound.is_met_by(value) for one in series for _, value in one.points):
+                broken.append(bound.signal)
+    except Foreign:
+        return []  # the proof then wants a value for any bound, and every value within its bound
+    return broken
