@@ -67,7 +67,10 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopPaging:
-    """Cancel the ladder's timers and drop its pages that are not sent yet."""
+    """Cancel the ladder's timers and drop its pages that are not sent yet.
+
+    Pages outside the ladder (`Page.number` 0) stay: whoever was skipped by a broken glass is told in any case.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

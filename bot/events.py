@@ -215,10 +215,15 @@ class TargetReread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepBegun:
-    """The intent to make the step's foreign call is stored; the call follows the commit."""
+    """The intent to make the step's foreign call is stored; the call follows the commit.
+
+    `after_attempt`: how many attempts had been stored when the target was last looked at; 0 before the first. Two who
+    looked at the same time cannot both call.
+    """
 
     plan_id: str
     index: int
+    after_attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -275,7 +275,7 @@ class Plan:
     @property
     def target_key(self) -> str:
         """What is locked while the plan runs."""
-        return f"{self.subject.system}/{self.subject.label}"
+        return target_key(self.subject)
 
     @property
     def is_ended(self) -> bool:
@@ -351,6 +351,11 @@ class Incident:
         return next((plan for plan in self.plans if plan.id == plan_id), None)
 
 
+def target_key(subject: Subject) -> str:
+    """What plans about this subject lock: two plans with the same key never run at once."""
+    return f"{subject.system}/{subject.label}"
+
+
 def canonical(value: object) -> str:
     """JSON with sorted keys and no spaces, the form that digests and chains are computed over."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
@@ -361,13 +366,19 @@ def digest_of(action: str, subject: Subject, draft: Draft) -> str:
     shown = {
         "action": action,
         "subject": [subject.system, subject.service, subject.model],
+        "title": draft.title,
         "from": draft.from_,
         "to": draft.to,
+        "because": draft.because,
+        "blast": draft.blast,
+        "inverse_text": draft.inverse_text,
+        "marks_bad": draft.marks_bad,
         "args": draft.args,
         "inverse": draft.inverse,
         "fingerprint": draft.fingerprint,
         "tier": draft.tier,
-        "steps": [[step.name, step.sentence] for step in draft.steps],
+        "steps": [[step.name, step.sentence, step.proves] for step in draft.steps],
         "warnings": list(draft.warnings),
     }
-    return hashlib.sha256(canonical(shown).encode()).hexdigest()
+    # Half a surrogate pair in a stranger's text has no UTF-8 form; spelt out, it still has a digest of its own.
+    return hashlib.sha256(canonical(shown).encode(errors="backslashreplace")).hexdigest()

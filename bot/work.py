@@ -197,7 +197,8 @@ class Worker:
         """Store the intent, check the lease once more, call. None: the lease is too short or somebody else goes on."""
         step = plan.steps[index]
         if step.state is StepState.PENDING or not step.proves:
-            begun = self._engine.apply(incident.id, ev.StepBegun(plan_id=plan.id, index=index))
+            intent = ev.StepBegun(plan_id=plan.id, index=index, after_attempt=step.attempts)
+            begun = self._engine.apply(incident.id, intent)
             if begun.why.code != "step_begun" or begun.incident is None:
                 return None
             incident, plan = begun.incident, begun.incident.plan(plan.id) or plan

@@ -12,6 +12,7 @@ from bot import events as ev
 from bot.decide import incident as on_incident
 from bot.decide import ladder as on_ladder
 from bot.decide import plan as on_plan
+from bot.decide.alerts import alerts_changed
 from bot.effects import Decision, Why
 from bot.events import Event
 from bot.model import Incident, TimerKind
@@ -28,7 +29,7 @@ def decide(incident: Incident | None, event: Event, now: datetime, policy: Polic
     any combination of incident and event; does not promise that an effect succeeds.
     """
     if isinstance(event, ev.AlertsChanged):
-        return on_incident.alerts_changed(incident, event, now, policy)
+        return alerts_changed(incident, event, now, policy)
     if isinstance(event, ev.Declared):
         return on_incident.declared(incident, event, now, policy)
     if incident is None:

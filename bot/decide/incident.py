@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from bot import events as ev
 from bot.decide import ladder
-from bot.decide import plan as on_plan
-from bot.decide.results import changed, late, refused, told
+from bot.decide.ending import withdrawn
+from bot.decide.results import (
+    NAME_CAP,
+    NAMES_CAP,
+    NOTE_CAP,
+    ROWS_CAP,
+    SYMPTOM_CAP,
+    TITLE_CAP,
+    WHY_CAP,
+    changed,
+    late,
+    refused,
+    told,
+)
 from bot.effects import Decision, Effect, Page, PostToThread, Record, RunDiagnostics, SetTimer, ShowHeadline, Why
 from bot.model import (
     LOCKING_PLAN_STATES,
     SYSTEM,
-    Alert,
     Incident,
     IncidentKind,
     IncidentState,
@@ -24,35 +35,9 @@ from bot.model import (
 from bot.policy import Policy
 from bot.policy.approval import may_request, may_steer, refuse
 from bot.policy.escalation import armed, silent
-from bot.policy.severity import classify
 from bot.states import INCIDENT
 
-# What is kept of strangers' words: what a person reads on one screen, and nothing that fills a disk.
-TITLE_CAP = 150
-SYMPTOM_CAP = 500
-WHY_CAP = 300
-NOTE_CAP = 2000
-NAME_CAP = 200
-NAMES_CAP = 20
-ROWS_CAP = 40
-LINKS_CAP = 10
-ADDRESS_CAP = 2000
 LONGEST_SNOOZE = timedelta(days=7)
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-def alerts_changed(incident: Incident | None, event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
-    """Alerts began or stopped firing: open, update, reopen, or start the quiet period."""
-    if incident is None:
-        if not any(alert.firing for alert in event.changed):
-            return late(None, "resolved_unknown", "Alerts ended that never opened an incident.")
-        return _opened(event, now, policy)
-    firing = [alert for alert in event.changed if alert.firing]
-    before = incident
-    incident = _counted(incident, event, now)
-    if firing:
-        return _fired(before, incident, event, now, policy)
-    return _cleared(incident, event, now, policy)
 
 
 def declared(incident: Incident | None, event: ev.Declared, now: datetime, policy: Policy) -> Decision:
@@ -157,7 +142,7 @@ def severity_changed(incident: Incident, event: ev.SeverityChanged, now: datetim
     if event.to is incident.severity:
         return late(incident, "already", f"{incident.id} is {event.to} already.")
     reason = event.reason or f"set by {ladder.on_it(event.by)}"
-    return _set_severity(incident, event.to, reason, event.by, now, policy)
+    return set_severity(incident, event.to, reason, event.by, now, policy)
 
 
 def snoozed(incident: Incident, event: ev.Snoozed, now: datetime, policy: Policy) -> Decision:
@@ -236,7 +221,7 @@ def reopened(incident: Incident, event: ev.Reopened, now: datetime, policy: Poli
     if incident.kind is IncidentKind.CHANGE:
         text = f"{incident.id} was a change, and it is over. Ask for the action again, or declare an incident."
         return refused(incident, refuse("a_change", text), event.by)
-    moved, effects = _reopen(incident, now, policy)
+    moved, effects = reopen(incident, now, policy)
     return changed(
         moved,
         "reopened",
@@ -285,94 +270,12 @@ def finding_reported(incident: Incident, event: ev.FindingReported, now: datetim
     worse = finding.severity is not None and finding.severity.is_worse_than(incident.severity)
     if not incident.is_open or not worse or finding.severity is None:
         return Decision(incident=incident, effects=(post,), why=why)
-    raised = _set_severity(incident, finding.severity, finding.severity_why or sentence, SYSTEM, now, policy)
+    raised = set_severity(incident, finding.severity, finding.severity_why or sentence, SYSTEM, now, policy)
     return replace(raised, effects=(post, *raised.effects))
 
 
-def _opened(event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
-    system = policy.system(event.subject.system)
-    firing = tuple(alert for alert in event.changed if alert.firing)
-    severity, why = classify(firing, system)
-    worst = min(firing, key=lambda alert: classify((alert,), system)[0].rank)
-    symptom = worst.annotations.get("summary") or worst.annotations.get("description") or worst.name
-    opened = Incident(
-        id=event.incident_id, key=event.key, kind=IncidentKind.ALERT, state=IncidentState.OPEN, epoch=1,
-        severity=severity, severity_why=told(why, WHY_CAP), subject=event.subject, title=_title(worst),
-        symptom=told(symptom, SYMPTOM_CAP), channel=system.channel, opened_at=now, started_at=_since(firing, now),
-        escalation=armed(system, severity, now), links=event.links, runbook=event.runbook,
-    )  # fmt: skip
-    opened, quiet = _quiet_if_over(_counted(opened, event, now), now, policy)
-    text = f"{severity}: {opened.severity_why}"
-    record = Record(kind="opened", by=SYSTEM, text=text, data={"alert": opened.title, "severity": severity})
-    effects = (record, ShowHeadline(), *ladder.timer(opened), *quiet, RunDiagnostics())
-    return Decision(incident=opened, effects=effects, why=Why(code="opened", text=text))
-
-
-def _fired(before: Incident, incident: Incident, event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
-    system = policy.system(incident.subject.system)
-    firing = tuple(alert for alert in event.changed if alert.firing)
-    names = ", ".join(sorted({_title(alert) for alert in firing})[:5])
-    record = Record(kind="alerts_fired", by=SYSTEM, text=f"{len(firing)} more: {names}")
-    incident = replace(incident, quiet_until=None)
-    effects: tuple[Effect, ...] = (record,)
-    if not before.is_open:
-        incident, more = _reopen(incident, now, policy)
-        effects = (*effects, Record(kind="reopened", by=SYSTEM, text="an alert fired again"), *more, RunDiagnostics())
-    incident, quiet = _quiet_if_over(incident, now, policy)
-    effects = (*effects, *quiet)
-    severity, why = classify(firing, system)
-    if severity.is_worse_than(incident.severity):
-        raised = _set_severity(incident, severity, why, SYSTEM, now, policy)
-        return replace(raised, effects=(*effects, *raised.effects))
-    return changed(incident, "alerts_fired", f"{names} joined {incident.id}.", *effects)
-
-
-def _cleared(incident: Incident, event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
-    names = ", ".join(sorted({_title(alert) for alert in event.changed})[:5])
-    record = Record(kind="alerts_cleared", by=SYSTEM, text=f"stopped: {names}")
-    if not incident.is_open:
-        return Decision(incident=incident, effects=(record,), why=Why(code="late_clear", text="Already resolved."))
-    if incident.firing:
-        return changed(incident, "alerts_cleared", f"{incident.firing} still firing.", record)
-    incident, timer = _quiet_if_over(incident, now, policy)
-    text = "Every alert has stopped; it resolves after the quiet period."
-    return changed(incident, "all_clear", text, record, *timer)
-
-
-def _quiet_if_over(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
-    """Begin the quiet period when nothing fires any more. One that has begun goes on: a repeat does not prolong it."""
-    if incident.firing or incident.quiet_until is not None:
-        return incident, ()
-    until = now + policy.system(incident.subject.system).quiet
-    return replace(incident, quiet_until=until), (SetTimer(kind=TimerKind.QUIET, due_at=until, epoch=0),)
-
-
-def _counted(incident: Incident, event: ev.AlertsChanged, now: datetime) -> Incident:
-    firing = tuple(alert for alert in event.changed if alert.firing)
-    names = dict.fromkeys((*incident.alert_names, *(_title(alert) for alert in firing)))
-    links = dict((*incident.links, *(link for link in event.links if _is_link(*link))))
-    return replace(
-        incident, firing=event.firing, total=event.total, truncated=event.truncated,
-        links=tuple(links.items())[:LINKS_CAP], alert_names=tuple(names)[:NAMES_CAP],
-        started_at=min(incident.started_at, _since(firing, now)) if incident.is_open else incident.started_at,
-        runbook=incident.runbook or event.runbook,
-    )  # fmt: skip
-
-
-def _title(alert: Alert) -> str:
-    return told(alert.name, TITLE_CAP, one_line=True) or "unnamed alert"
-
-
-def _since(alerts: tuple[Alert, ...], now: datetime) -> datetime:
-    """The earliest start that can be true: a source without one sends the year 1, and clocks run ahead."""
-    return min((alert.starts_at for alert in alerts if _EPOCH <= alert.starts_at <= now), default=now)
-
-
-def _is_link(label: str, address: str) -> bool:
-    return len(label) <= NAME_CAP and len(address) <= ADDRESS_CAP and address.startswith(("http://", "https://"))
-
-
-def _set_severity(incident: Incident, to: Severity, why: str, by: Who, now: datetime, policy: Policy) -> Decision:
+def set_severity(incident: Incident, to: Severity, why: str, by: Who, now: datetime, policy: Policy) -> Decision:
+    """The incident is worse, or less bad, than was thought: plan the ladder anew, and say so."""
     is_raised = to.is_worse_than(incident.severity)
     why = told(why, WHY_CAP)
     named = replace(incident, severity=to, severity_why=why)
@@ -393,13 +296,14 @@ def _end(incident: Incident, by: Who, note: str, event: str, now: datetime) -> D
     ended = replace(
         stopped, state=state, resolved_at=now, resolved_by=by, snoozed_until=None, quiet_until=None,
     )  # fmt: skip
-    ended, withdrawn = on_plan.withdrawn(ended, now, by)
+    ended, plans_ended = withdrawn(ended, now, by)
     record = Record(kind="resolved", by=by, text=note)
     summary = PostToThread(template="summary", data={"note": note}, kind="result")
-    return changed(ended, "resolved", f"{incident.id} is resolved: {note}", record, *effects, *withdrawn, summary)
+    return changed(ended, "resolved", f"{incident.id} is resolved: {note}", record, *effects, *plans_ended, summary)
 
 
-def _reopen(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
+def reopen(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
+    """It is not over: nobody owns it and the ladder starts again."""
     moved, effects = ladder.rearm(incident, now, policy)
     moved = replace(
         moved, state=IncidentState.OPEN, resolved_at=None, resolved_by=None, owner=None, acked_at=None, acked_by=None,

@@ -6,6 +6,19 @@ from bot.effects import Decision, Effect, Record, ShowHeadline, Why
 from bot.model import Incident, Who
 from bot.words import cut, visible
 
+# What is kept of strangers' words: what a person reads on one screen, and nothing that fills a disk.
+TITLE_CAP = 150
+SYMPTOM_CAP = 500
+WHY_CAP = 300
+NOTE_CAP = 2000
+WORDS_CAP = 500  # a person's reason, a foreign system's answer
+WARNINGS_CAP = 20
+NAME_CAP = 200
+NAMES_CAP = 20
+ROWS_CAP = 40
+LINKS_CAP = 10
+ADDRESS_CAP = 2000
+
 
 def told(text: str, cap: int, *, one_line: bool = False) -> str:
     """A stranger's or a person's words, fit to be kept: visible characters only, at most `cap` of them."""

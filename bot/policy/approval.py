@@ -5,11 +5,12 @@ Everything fails closed: an unknown person, an empty list of approvers, an unkno
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.effects import Why
 from bot.events import ApproveClicked
-from bot.model import Incident, Plan, Severity, Who
+from bot.model import Incident, Plan, Severity, Vote, Who
 from bot.policy import CLOSED, TIERS, ApprovalRule, Policy, System
 
 _URGENT = frozenset({Severity.P0, Severity.P1})
@@ -21,9 +22,7 @@ _DEFAULT_RULES = {
     "change": ApprovalRule(
         tier="change", needed=1, roles=frozenset({"oncall", "engineer", "senior", "manager"}), break_glass=True
     ),
-    "dangerous": ApprovalRule(
-        tier="dangerous", needed=2, roles=frozenset({"senior", "manager", "director"}), break_glass=True
-    ),
+    "dangerous": ApprovalRule(tier="dangerous", needed=2, roles=frozenset({"senior", "manager", "director"})),
 }  # fmt: skip
 _EXPIRY = {
     Severity.P0: timedelta(minutes=15),
@@ -32,6 +31,7 @@ _EXPIRY = {
     Severity.P3: timedelta(minutes=60),
 }
 OK = Why(code="ok", text="")
+BROKEN_GLASS = Why(code="break_glass", text="")
 
 
 def refuse(code: str, text: str) -> Why:
@@ -82,7 +82,10 @@ def may_steer(policy: Policy, system: System, who: Who) -> Why:
 
 
 def may_approve(plan: Plan, incident: Incident, click: ApproveClicked, policy: Policy, now: datetime) -> Why:
-    """Whether this click counts as an approval; a refusal names the rule and who can."""
+    """Whether this click counts as an approval; a refusal names the rule and who can.
+
+    The code "break_glass" means: it counts because the person set the two-person rule aside.
+    """
     system = policy.system(plan.subject.system)
     rule = rule_for(system, plan.draft.tier if plan.draft else "")
     verdict = _card_is_current(plan, click, now)
@@ -90,12 +93,21 @@ def may_approve(plan: Plan, incident: Incident, click: ApproveClicked, policy: P
         verdict = _person_may(rule, policy, click.by)
     if not verdict.refused:
         verdict = _is_second_person(plan, incident, click, rule, policy, now)
-    if not verdict.refused:
-        verdict = _target_is_free(click.locked_by, click.frozen)
-    return verdict
+    free = _target_is_free(click.locked_by, click.frozen)
+    return free if free.refused and not verdict.refused else verdict
 
 
-def may_start(plan: Plan, policy: Policy, now: datetime, *, locked_by: str, frozen: str) -> Why:
+def is_quorum(plan: Plan, policy: Policy) -> bool:
+    """Whether the votes are enough: as many different people as the card said and as the rule says now."""
+    rule = rule_for(policy.system(plan.subject.system), plan.draft.tier if plan.draft else "")
+    return len({vote.by for vote in plan.votes}) >= max(plan.needed, rule.needed, 1) or any(
+        vote.break_glass for vote in plan.votes
+    )
+
+
+def may_start(
+    plan: Plan, incident: Incident, policy: Policy, now: datetime, *, locked_by: str, frozen: str
+) -> Why:  # fmt: skip
     """Whether an approved plan may still start: people may have left, time may have passed, a freeze may have begun."""
     system = policy.system(plan.subject.system)
     rule = rule_for(system, plan.draft.tier if plan.draft else "")
@@ -104,9 +116,9 @@ def may_start(plan: Plan, policy: Policy, now: datetime, *, locked_by: str, froz
     asked = may_request(policy, system, plan.requested_by)
     if asked.refused:
         return refuse("requester_gone", "the person who asked may no longer ask for changes")
-    valid = [vote for vote in plan.votes if not _person_may(rule, policy, vote.by).refused]
-    if len({vote.by for vote in valid}) < plan.needed and not any(vote.break_glass for vote in valid):
-        return refuse("approver_gone", "an approver may no longer approve")
+    valid = tuple(vote for vote in plan.votes if _still_counts(vote, plan, incident, rule, policy, now))
+    if not is_quorum(replace(plan, votes=valid), policy):
+        return refuse("approver_gone", "an approval no longer counts; ask again for a fresh plan")
     return _target_is_free(locked_by, frozen)
 
 
@@ -134,17 +146,35 @@ def _person_may(rule: ApprovalRule, policy: Policy, who: Who) -> Why:
 def _is_second_person(
     plan: Plan, incident: Incident, click: ApproveClicked, rule: ApprovalRule, policy: Policy, now: datetime
 ) -> Why:
-    if click.by != plan.requested_by:
-        return OK
-    on_call = policy.is_on_call(click.by, plan.subject.system, now)
-    urgent = incident.is_open and incident.severity in _URGENT
-    if rule.self_by_oncall and on_call and urgent and rule.needed == 1:
+    if click.by != plan.requested_by or _may_approve_own(plan, incident, rule, policy, now):
         return OK
     if click.break_glass:
+        on_call = policy.is_on_call(click.by, plan.subject.system, now)
         return _may_break_glass(incident, click, rule, on_call=on_call)
     others = approvers(policy, rule, plan.requested_by)
     who_can = f" Ask {others}." if others else " Nobody else is set up to approve: add people to the configuration."
     return refuse("own_request", f"You asked for this change, so somebody else must approve it.{who_can}")
+
+
+def _may_approve_own(plan: Plan, incident: Incident, rule: ApprovalRule, policy: Policy, now: datetime) -> bool:
+    """True where the rule lets the person on call approve their own request while it is urgent."""
+    on_call = policy.is_on_call(plan.requested_by, plan.subject.system, now)
+    urgent = incident.is_open and incident.severity in _URGENT
+    return rule.self_by_oncall and on_call and urgent and max(plan.needed, rule.needed) == 1
+
+
+def _still_counts(
+    vote: Vote, plan: Plan, incident: Incident, rule: ApprovalRule, policy: Policy, now: datetime
+) -> bool:  # fmt: skip
+    """Whether a vote would be taken now: its person may have lost the role, or the urgency that excused it is over."""
+    if _person_may(rule, policy, vote.by).refused:
+        return False
+    if vote.by != plan.requested_by or _may_approve_own(plan, incident, rule, policy, now):
+        return True
+    is_p0 = incident.is_open and incident.severity is Severity.P0
+    return (
+        bool(vote.break_glass) and rule.break_glass and is_p0 and policy.is_on_call(vote.by, plan.subject.system, now)
+    )
 
 
 def _may_break_glass(incident: Incident, click: ApproveClicked, rule: ApprovalRule, *, on_call: bool) -> Why:
@@ -156,7 +186,7 @@ def _may_break_glass(incident: Incident, click: ApproveClicked, rule: ApprovalRu
         return refuse(
             "unreviewed", "Your last break-glass approval has not been reviewed yet; ask a second person to review it."
         )
-    return OK
+    return BROKEN_GLASS
 
 
 def _target_is_free(locked_by: str, frozen: str) -> Why:
