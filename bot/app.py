@@ -91,7 +91,7 @@ class Bot:
             self.desk, client=client, signing_secret=settings.slack.signing_secret.reveal(),
             team_id=settings.slack.team_id, once=self._once,
         )  # fmt: skip
-        renderer = Renderer(settings.templates_dir, runbooks=settings.runbooks, actions=registry.actions)
+        renderer = Renderer(settings.templates_dir, runbooks=settings.runbooks, actions=frozenset(registry.actions))
         self.deliverer = Deliverer(
             self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease
         )

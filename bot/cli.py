@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bot import __version__
-from bot.config import ConfigProblems, Names, Settings, check_everything, load
-from bot.config.settings import BackendKind
+from bot.config import BackendKind, ConfigError, Names, Settings, data_folder, inspect, load
 from bot.logs import set_up
 from bot.registry import Registry, RegistryError
 from bot.registry import load as load_registry
+from bot.store import Store
 
 FINE, WRONG, USAGE = 0, 1, 2
 _ENVIRONMENT = """environment:
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     command: Callable[[argparse.Namespace], int] = given.command
     try:
         return command(given)
-    except ConfigProblems as problems:
+    except ConfigError as problems:
         for problem in problems.problems:
             print(problem, file=sys.stderr)
         return WRONG
@@ -155,7 +155,7 @@ def _demo(given: argparse.Namespace) -> int:
 
 def _check(given: argparse.Namespace) -> int:
     registry = load_registry()
-    problems = check_everything(given.config, os.environ, names_of(registry))
+    _, problems = inspect(given.config, os.environ, names_of(registry), is_lenient=True)
     for problem in problems:
         print(problem)
     wrong = [problem for problem in problems if not problem.warning]
@@ -184,14 +184,13 @@ def _manifest(given: argparse.Namespace) -> int:
 
 
 def _preview(given: argparse.Namespace) -> int:
-    from bot.config import templates_dir
     from bot.render import preview, samples
 
     known = sorted(samples())
     if given.template not in known:
         print(f"Templates: {', '.join(known)}", file=sys.stderr)
         return USAGE
-    for title, message in preview(templates_dir(given.config, os.environ), given.template):
+    for title, message in preview(data_folder("templates"), given.template):
         print(f"## {title}\n{message.text}\n{json.dumps(list(message.blocks), indent=2, ensure_ascii=False)}")
     return FINE
 
@@ -295,12 +294,11 @@ class _Opened:
 
     def __init__(self, given: argparse.Namespace) -> None:
         from bot.app import audit_key
-        from bot.store import Store
 
         settings = _settings(given, load_registry())
         self._store = Store(settings.database_url.reveal(), audit_key=audit_key(settings))
 
-    def __enter__(self) -> "Store":
+    def __enter__(self) -> Store:
         return self._store
 
     def __exit__(self, *_: object) -> None:

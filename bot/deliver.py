@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -217,10 +217,7 @@ class Deliverer:
         incident = self._store.incident(job.incident_id)
         if incident is None:
             return None
-        message = self._rendered(job, incident)
-        if job.kind == "page" and job.unsure:
-            return replace(message, text=f"{message.text} (may be repeated)")
-        return message
+        return self._rendered(job, incident)
 
     def _rendered(self, job: Job, incident: Incident) -> Message:
         now, policy = self._engine.now(), self._engine.policy
@@ -233,7 +230,7 @@ class Deliverer:
                     return self._render.note({"text": "This plan is gone.", "by": ""})
                 return self._render.card(incident, plan, policy, now)
             case "page":
-                return self._render.page(incident, dict(job.payload), policy, now)
+                return self._render.page(incident, {**job.payload, "repeated": job.unsure}, policy, now)
         match job.template:
             case "diagnosis":
                 return self._render.diagnosis(self._with_picture(job))
