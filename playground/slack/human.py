@@ -13,7 +13,6 @@ carries a picture in text of what is there.
 from __future__ import annotations
 
 import json
-import re
 import time
 import urllib.error
 import urllib.parse
@@ -23,6 +22,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from playground.slack import rendering as rd
+from playground.slack import sight
+from playground.slack.sight import Seen
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -47,25 +48,6 @@ class Outcome:
     def is_acked(self) -> bool:
         """True when the app acknowledged in time."""
         return self.outcome == "acked"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A message on the screen."""
-
-    text: str
-    channel: str  # channel id
-    ts: str
-    thread_ts: str | None
-    sender: str
-    is_ephemeral: bool
-    controls: tuple[rd.Control, ...]
-    raw: Json
-
-    @property
-    def buttons(self) -> list[str]:
-        """Labels of its buttons."""
-        return [c.label for c in self.controls if c.kind == "button"]
 
 
 class Human:
@@ -93,7 +75,7 @@ class Human:
         names = rd.Names.of(screen)
         wanted = self._channel(screen, channel)["id"] if channel else None
         found = [
-            _seen(m, names)
+            sight.seen(m, names)
             for c in screen["channels"] if wanted in (None, c["id"])
             for m in c["messages"]
             if thread is None or m.get("thread_ts") == thread or m["ts"] == thread
@@ -136,7 +118,7 @@ class Human:
 
     def picture(self) -> str:
         """The whole screen in text."""
-        return _picture(self.screen())
+        return sight.picture(self.screen())
 
     # -- doing --------------------------------------------------------------------
     def looks_at(self, channel: str) -> Human:
@@ -244,13 +226,13 @@ class Human:
 
     # -- inside -------------------------------------------------------------------
     def _find(self, text: str, channel: str | None, thread: str | None) -> Seen | None:
-        wanted = _flat(text)
+        wanted = sight.flat(text)
         if channel is None and thread is None:
-            for view_text in _open_views(self.screen()).values():
-                if wanted in _flat(view_text):
+            for view_text in sight.open_views(self.screen()).values():
+                if wanted in sight.flat(view_text):
                     return Seen(text=view_text, channel="", ts="", thread_ts=None, sender="",
                                 is_ephemeral=False, controls=(), raw={})  # fmt: skip
-        found = [m for m in self.messages(channel, thread=thread) if wanted in _flat(m.text)]
+        found = [m for m in self.messages(channel, thread=thread) if wanted in sight.flat(m.text)]
         return found[-1] if found else None
 
     def _wait_for(self, look: Callable[[], T | None], within: float | None, what: str) -> T:
@@ -274,7 +256,7 @@ class Human:
         def look() -> tuple[Json, rd.Control] | None:
             for spot, control in reversed(self._controls(within)):
                 is_kind = control.kind in kinds if kinds else control.kind != "button"
-                if is_kind and _flat(control.label) == _flat(label):
+                if is_kind and sight.flat(control.label) == sight.flat(label):
                     return spot, control
             return None
 
@@ -283,9 +265,9 @@ class Human:
 
     def _menu(self, wanted: list[str], menu: str | None, within: str | Seen | None) -> tuple[Json, rd.Control] | None:
         for spot, control in reversed(self._controls(within)):
-            labels = {_flat(text) for text, _ in control.options}
-            is_named = menu is None or _flat(menu) in (_flat(control.label), control.action_id)
-            if is_named and labels and {_flat(w) for w in wanted} <= labels:
+            labels = {sight.flat(text) for text, _ in control.options}
+            is_named = menu is None or sight.flat(menu) in (sight.flat(control.label), control.action_id)
+            if is_named and labels and {sight.flat(w) for w in wanted} <= labels:
                 return spot, control
         return None
 
@@ -301,7 +283,7 @@ class Human:
             home = screen["home"]
             found += [({"view_id": home["id"]}, c) for c in rd.controls(home["blocks"], names)]
         for m in self.messages():
-            if _matches(m, within):
+            if sight.matches(m, within):
                 found += [({"channel": m.channel, "ts": m.ts}, c) for c in m.controls]
         return found
 
@@ -340,7 +322,7 @@ class Human:
 
         def look() -> Seen | None:
             found = [m for m in self.messages(channel)
-                     if m.ts == given or _flat(given) in _flat(m.text)]  # fmt: skip
+                     if m.ts == given or sight.flat(given) in sight.flat(m.text)]  # fmt: skip
             return found[-1] if found else None
 
         return self._wait_for(look, None, f"finds no message {given!r}")
@@ -351,7 +333,7 @@ class Human:
             is_it = plain in (channel["id"], channel["name"])
             if is_it and channel["is_member"]:
                 return dict(channel)
-        raise NotOnScreen(f"{self.name} is not in a channel {name!r}\n\n{_picture(screen)}")
+        raise NotOnScreen(f"{self.name} is not in a channel {name!r}\n\n{sight.picture(screen)}")
 
     def _place(self, channel: str | None) -> str:
         if channel is None and self._current is not None:
@@ -362,7 +344,7 @@ class Human:
         mine = [c for c in screen["channels"] if c["is_member"] and c["kind"] != "im"]
         with_app = [c for c in mine if screen["app"]["user_id"] in c["members"]]
         if not mine:
-            raise NotOnScreen(f"{self.name} is in no channel\n\n{_picture(screen)}")
+            raise NotOnScreen(f"{self.name} is in no channel\n\n{sight.picture(screen)}")
         return str((with_app or mine)[0]["id"])
 
     def _do(self, act: str, **body: Any) -> Outcome:
@@ -397,66 +379,11 @@ class Human:
             return error.code, json.loads(error.read() or b"{}")
 
 
-def _flat(text: str) -> str:
-    """Compare without case, emoji codes and differences in white space."""
-    plain = re.sub(r":[a-z0-9_+-]+:", " ", text)
-    return " ".join(plain.split()).casefold()
-
-
-def _matches(m: Seen, within: str | Seen | None) -> bool:
-    if within is None:
-        return True
-    if isinstance(within, Seen):
-        return (m.channel, m.ts) == (within.channel, within.ts)
-    return within == m.ts or _flat(within) in _flat(m.text)
-
-
 def _values(control: rd.Control, labels: list[str]) -> Any:
-    by_label = {_flat(label): value for label, value in control.options}
-    missing = [w for w in labels if _flat(w) not in by_label]
+    by_label = {sight.flat(label): value for label, value in control.options}
+    missing = [w for w in labels if sight.flat(w) not in by_label]
     if missing:
         raise NotOnScreen(f"{control.label!r} offers {list(by_label)} and not {missing}")
-    values = [by_label[_flat(w)] for w in labels]
+    values = [by_label[sight.flat(w)] for w in labels]
     is_many = control.kind.startswith("multi_") or control.kind == "checkboxes"
     return values if is_many else values[0]
-
-
-def _seen(m: Json, names: rd.Names) -> Seen:
-    blocks = list(m.get("blocks") or [])
-    for attachment in m.get("attachments") or []:
-        blocks += attachment.get("blocks") or []
-    return Seen(
-        text=rd.message_text(m, names), channel=m["channel"], ts=m["ts"],
-        thread_ts=m.get("thread_ts"), sender=m["sender"], is_ephemeral=m["is_ephemeral"],
-        controls=tuple(rd.controls(blocks, names)), raw=m,
-    )  # fmt: skip
-
-
-def _open_views(screen: Json) -> dict[str, str]:
-    """The words of the top modal and of the Home tab, as far as they are open."""
-    names = rd.Names.of(screen)
-    found = {"modal": rd.view_text(v, names) for v in screen["modals"][-1:]}
-    if screen["home_open"] and screen["home"]:
-        found["home"] = rd.view_text(screen["home"], names)
-    return found
-
-
-def _picture(screen: Json) -> str:
-    """The screen as text, one frame a channel, newest messages last."""
-    names = rd.Names.of(screen)
-    lines = [f"=== screen of {screen['me']['name']} ==="]
-    for channel in screen["channels"]:
-        if not channel["is_member"] or not channel["messages"]:
-            continue
-        mark = "@" if channel["kind"] == "im" else "#"
-        lines.append(f"--- {mark}{channel['name']}")
-        for m in channel["messages"][-12:]:
-            indent = "    " if m["is_reply"] else "  "
-            only = " (only visible to you)" if m["is_ephemeral"] else ""
-            lines.append(f"{indent}{m['sender']}{only}:")
-            lines += [f"{indent}  {n}" for n in rd.message_text(m, names).splitlines()]
-            lines += [f"{indent}  [file: {screen['files'].get(f, {}).get('name', f)}]"
-                      for f in m["files"]]  # fmt: skip
-    for title, text in _open_views(screen).items():
-        lines += [f"--- {title}", *(f"  {n}" for n in text.splitlines())]
-    return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from playground.slack import blocks as bk
 from playground.slack import events, wire
 from playground.slack import state as st
+from playground.slack.checking import Flaw
 from playground.slack.errors import ApiError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ Json = dict[str, Any]
 CONTENT = ("text", "blocks", "attachments")
 
 
-def refuse_flaws(flaws: list[bk.Flaw], code: str) -> None:
+def refuse_flaws(flaws: list[Flaw], code: str) -> None:
     """Raise the API error that carries the flaws, if there are any."""
     if flaws:
         lines = [f.line() for f in flaws]

@@ -87,7 +87,7 @@ class Server:
         if method.token == "none":
             return {}
         granted = ",".join(sorted(self.world.manifest.bot_scopes))
-        return {"X-OAuth-Scopes": granted, "X-Accepted-OAuth-Scopes": ",".join(method.scopes)}
+        return {"x-oauth-scopes": granted, "x-accepted-oauth-scopes": ",".join(method.scopes)}
 
     def _check_token(self, method: Method, token: str | None) -> None:
         known = self.world.credentials
@@ -184,9 +184,9 @@ class Server:
 async def same_origin(request: web.Request, handler: Any) -> web.StreamResponse:
     """Keep other web pages out: the page API and the controls answer only their own origin."""
     origin = request.headers.get("Origin")
-    if origin and request.path.startswith(("/ui/", "/_sim/")):
-        if origin.partition("://")[2] != request.host:
-            return web.json_response({"ok": False, "why": "another origin asked"}, status=403)
+    is_guarded = request.path.startswith(("/ui/", "/_sim/"))
+    if origin and is_guarded and origin.partition("://")[2] != request.host:
+        return web.json_response({"ok": False, "why": "another origin asked"}, status=403)
     result: web.StreamResponse = await handler(request)
     return result
 

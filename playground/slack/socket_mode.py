@@ -100,13 +100,14 @@ class SocketMode:
             return
         fault = self._world.faults.take(("slow_ack",), envelope.kind)
         late_s = fault.seconds if fault else 0.0
-        loop = asyncio.get_running_loop()
         if late_s:
-            loop.create_task(self._accept_late(connection, envelope, message, late_s))
+            self._world.delivery.background(self._accept_late(connection, envelope, message, late_s))
         else:
             self._accept(connection, envelope, message)
 
-    async def _accept_late(self, connection: Connection, envelope: Envelope, message: Any, late_s: float) -> None:
+    async def _accept_late(
+        self, connection: Connection, envelope: Envelope, message: Any, late_s: float
+    ) -> None:
         await self._world.clock.sleep(late_s)
         self._accept(connection, envelope, message)
 

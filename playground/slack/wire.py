@@ -103,7 +103,7 @@ def file(world: World, f: st.File) -> Json:
 
 def view(v: st.View) -> Json:
     """A view object, with the values filled in so far."""
-    raw = {k: v.raw[k] for k in ("type", "blocks") if k in v.raw}
+    raw: Json = {k: v.raw[k] for k in ("type", "blocks") if k in v.raw}
     for name in ("title", "submit", "close"):
         raw[name] = v.raw.get(name)
     return raw | {

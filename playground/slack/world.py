@@ -179,5 +179,5 @@ def _fill_elements(node: Any) -> None:
     elif kind in _INTERACTIVE or str(kind).endswith(("_select", "_input", "timepicker")):
         node.setdefault("action_id", secrets.token_urlsafe(4)[:5])
     for name, value in node.items():
-        if name not in ("option_groups",) and isinstance(value, dict | list):
+        if name != "option_groups" and isinstance(value, dict | list):
             _fill_elements(value)

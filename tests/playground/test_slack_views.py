@@ -173,7 +173,8 @@ def test_a_click_on_an_ephemeral_message_brings_no_message_but_can_replace_it(ws
 def test_external_select_asks_the_app_for_options(ws: Workspace, client: WebClient) -> None:
     """The suggestion carries what was typed; without the app the choice cannot be made up."""
     element = {"type": "external_select", "action_id": "model", "min_query_length": 1}
-    client.chat_postMessage(channel=OPS, text="pick", blocks=[{"type": "actions", "block_id": "x", "elements": [element]}])
+    actions = {"type": "actions", "block_id": "x", "elements": [element]}
+    client.chat_postMessage(channel=OPS, text="pick", blocks=[actions])
     message = ws.as_("alice").messages("ml-oncall")[-1]
     body = {
         "as": "alice", "act": "suggest", "channel": OPS, "ts": message.ts, "block_id": "x", "action_id": "model",

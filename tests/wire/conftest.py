@@ -50,7 +50,7 @@ def on_http(ws: Workspace, app: App) -> Iterator[str]:
     class Door(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            headers = {name: value for name, value in self.headers.items()}
+            headers = dict(self.headers.items())
             answer = app.dispatch(BoltRequest(body=body, headers=headers))
             with suppress(ConnectionError):  # the workspace hangs up when its three seconds are over
                 self.send_response(answer.status)

@@ -132,7 +132,7 @@ def test_no_retry_header_stops_further_tries() -> None:
     try:
         with Workspace(request_url=f"http://127.0.0.1:{server.server_address[1]}/") as ws:
             ws.as_("alice").types(MENTION, channel="ml-oncall")
-            until(lambda: ws.envelopes[-1].done.done())
+            until(ws.envelopes[-1].done.done)
             ws.clock.advance(hours=1)
             assert calls == [None, "1"]
             assert [a.outcome for a in ws.envelopes[-1].attempts] == ["http_500", "http_500"]

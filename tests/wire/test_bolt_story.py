@@ -99,8 +99,8 @@ def listen(app: App, heard: list[dict[str, Any]]) -> None:
 
     @app.event("app_home_opened")
     def home(event: Any, client: Any) -> None:
-        text = {"type": "mrkdwn", "text": "Nothing needs you now"}
-        client.views_publish(user_id=event["user"], view={"type": "home", "blocks": [{"type": "section", "text": text}]})
+        line = {"type": "section", "text": {"type": "mrkdwn", "text": "Nothing needs you now"}}
+        client.views_publish(user_id=event["user"], view={"type": "home", "blocks": [line]})
 
     @app.event("app_mention")
     def mention(event: Any, say: Any) -> None:
@@ -109,9 +109,8 @@ def listen(app: App, heard: list[dict[str, Any]]) -> None:
     @app.shortcut("declare_incident")
     def declare(ack: Any, body: Any, client: Any) -> None:
         ack()
-        client.chat_postMessage(
-            channel=body["channel"]["id"], thread_ts=body["message_ts"], text=f"Declared from: {body['message']['text']}"
-        )
+        text = f"Declared from: {body['message']['text']}"
+        client.chat_postMessage(channel=body["channel"]["id"], thread_ts=body["message_ts"], text=text)
 
 
 def test_command_card_refusal_and_approval(running: Running) -> None:

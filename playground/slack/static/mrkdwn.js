@@ -96,38 +96,89 @@ const MARKDOWN = [
   ["*", "em"],
   ["_", "em"],
 ];
-const TOKEN = /`([^`\n]+)`|<([^<>\n]+)>|:([a-z0-9_+-]+(?:::skin-tone-\d)?):|(https?:\/\/[^\s<>|]*[^\s<>|.,;:!?)'"\]])/i;
+const TOKEN = /`([^`\n]+)`|<([^<>\n]+)>|:([a-z0-9_+-]+(?:::skin-tone-\d)?):|(https?:\/\/[^\s<>|]*[^\s<>|.,;:!?)'"\]])/gi;
+const MARKDOWN_LINK = /\[([^\]\n]+)\]\((https?:[^\s)]+)\)/g;
 
-/** One line as an array of nodes and strings. */
+/*
+ * One line as an array of nodes and strings. Scans forward once: a stranger's text of any shape costs time in proportion
+ * to its length, never more.
+ */
 function inline(text, isMarkdown, depth = 0) {
-  if (isMarkdown) {
-    const found = /\[([^\]\n]+)\]\((https?:[^\s)]+)\)/.exec(text);
-    if (found) return around(text, found, [link(decode(found[2]), decode(found[1]))], isMarkdown, depth);
+  const out = [];
+  const finders = [finder(TOKEN, text, resolved)];
+  if (depth < 6) finders.unshift(styleFinder(text, isMarkdown, depth));
+  if (isMarkdown) finders.unshift(finder(MARKDOWN_LINK, text, (found) => link(decode(found[2]), decode(found[1]))));
+  let at = 0;
+  while (at < text.length) {
+    const next = finders.map((find) => find(at)).filter(Boolean).sort((a, b) => a.start - b.start)[0];
+    if (!next) break;
+    if (next.start > at) out.push(decode(text.slice(at, next.start)));
+    out.push(next.node());
+    at = next.end;
   }
-  const styled = depth < 6 ? styledSpan(text, isMarkdown ? MARKDOWN : MARKS) : null;
-  const token = TOKEN.exec(text);
-  if (styled && (!token || styled.index < token.index)) {
-    return around(text, styled, [h(styled.tag, null, inline(styled.inner, isMarkdown, depth + 1))], isMarkdown, depth);
-  }
-  if (token) return around(text, token, [resolved(token)], isMarkdown, depth);
-  return text ? [decode(text)] : [];
+  if (at < text.length) out.push(decode(text.slice(at)));
+  return out;
 }
 
-function around(text, found, nodes, isMarkdown, depth) {
-  const before = text.slice(0, found.index);
-  const after = text.slice(found.index + found[0].length);
-  return [...(before ? inline(before, isMarkdown, depth) : []), ...nodes, ...(after ? inline(after, isMarkdown, depth) : [])];
+// Finders remember the next hit, so that text is not searched again for each neighbour.
+function finder(pattern, text, make) {
+  const search = new RegExp(pattern);
+  let hit = null;
+  let isSpent = false;
+  return (from) => {
+    if (isSpent || hit && hit.start >= from) return hit;
+    search.lastIndex = from;
+    const found = search.exec(text);
+    isSpent = !found;
+    hit = found && { start: found.index, end: search.lastIndex, node: () => make(found) };
+    return hit;
+  };
 }
 
-// `*bold*` only between a word boundary and the next one; code and links inside are kept whole.
-function styledSpan(text, marks) {
-  let best = null;
-  for (const [mark, tag] of marks) {
-    const m = mark.replace(/[*]/g, "\\*");
-    const found = new RegExp(`(?<![\\w${m[m.length - 1]}\\\\])${m}(?=\\S)((?:\`[^\`]*\`|<[^<>]*>|[^\\n])*?\\S)${m}(?![\\w${m[m.length - 1]}])`).exec(text);
-    if (found && (!best || found.index < best.index)) best = Object.assign(found, { tag, inner: found[1] });
+function styleFinder(text, isMarkdown, depth) {
+  const marks = [...(isMarkdown ? MARKDOWN : MARKS)];
+  let hit = null;
+  return (from) => {
+    if (hit && hit.start >= from) return hit;
+    hit = null;
+    for (let i = from; i < text.length && !hit; i = skip(text, i)) {
+      const mark = marks.find(([sign]) => opens(text, i, sign));
+      if (!mark) continue;
+      const close = closing(text, i + mark[0].length, mark[0]);
+      // Where none closes now, none will close later in the line.
+      if (close < 0) marks.splice(marks.indexOf(mark), 1);
+      else hit = span(text, i, close, mark, isMarkdown, depth);
+    }
+    return hit;
+  };
+}
+
+function span(text, start, close, [sign, tag], isMarkdown, depth) {
+  const inner = text.slice(start + sign.length, close);
+  return { start, end: close + sign.length, node: () => h(tag, null, inline(inner, isMarkdown, depth + 1)) };
+}
+
+// The next place to look at: behind code and links, which are kept whole.
+function skip(text, at) {
+  const end = text[at] === "`" ? text.indexOf("`", at + 1) : text[at] === "<" ? text.indexOf(">", at + 1) : -1;
+  return end > 0 && end - at < 4000 ? end + 1 : at + 1;
+}
+
+const isWord = (character) => character !== undefined && /[\p{L}\p{N}]/u.test(character);
+
+function opens(text, at, sign) {
+  const before = text[at - 1];
+  const after = text[at + sign.length];
+  return text.startsWith(sign, at) && !isWord(before) && before !== sign[0] && after !== undefined && after !== sign[0] && !/\s/.test(after);
+}
+
+function closing(text, from, sign) {
+  for (let i = from; i < text.length; i = skip(text, i)) {
+    if (i === from || !text.startsWith(sign, i)) continue;
+    const after = text[i + sign.length];
+    if (!/\s/.test(text[i - 1]) && !isWord(after) && after !== sign[0]) return i;
   }
-  return best;
+  return -1;
 }
 
 function resolved([whole, code, tag, name, address]) {

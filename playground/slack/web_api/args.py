@@ -126,9 +126,9 @@ def target_channel(world: World, key: str) -> st.Channel:
     channel = visible_channel(world, named.id if named else key)
     if channel.archived:
         raise ApiError("is_archived")
-    if channel.kind != "im" and st.BOT_USER_ID not in channel.members:
-        if "chat:write.public" not in world.manifest.bot_scopes:
-            raise ApiError("not_in_channel")
+    is_inside = channel.kind == "im" or st.BOT_USER_ID in channel.members
+    if not is_inside and "chat:write.public" not in world.manifest.bot_scopes:
+        raise ApiError("not_in_channel")
     return channel
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from playground.slack import blocks as bk
 from playground.slack import state as st
 from playground.slack import wire
+from playground.slack.checking import Flaw
 from playground.slack.errors import ApiError, bad_arguments
 from playground.slack.inputs import initial_values
 from playground.slack.posting import refuse_flaws
@@ -47,7 +48,7 @@ def _read(world: World, raw: Any, kind: str) -> Json:
     return filled
 
 
-def _only_blocks(flaws: list[bk.Flaw]) -> bool:
+def _only_blocks(flaws: list[Flaw]) -> bool:
     return all(f.pointer.startswith("/blocks") for f in flaws)
 
 
