@@ -71,18 +71,18 @@ def _keys(model: type[BaseModel], at: At) -> list[str]:
 def _inner(current: Any, part: str | int) -> Any:
     if _is_model(current):
         info = current.model_fields.get(str(part))
-        return _bare(info.annotation) if info else None
+        return bare(info.annotation) if info else None
     args = typing.get_args(current)
-    return _bare(args[-1]) if args else None
+    return bare(args[-1]) if args else None
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
     """Without Annotated and None."""
     while typing.get_origin(annotation) is typing.Annotated:
         annotation = typing.get_args(annotation)[0]
     choices = [choice for choice in typing.get_args(annotation) if choice is not type(None)]
     if type(None) in typing.get_args(annotation) and len(choices) == 1:
-        return _bare(choices[0])
+        return bare(choices[0])
     return annotation
 
 

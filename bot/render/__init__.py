@@ -70,9 +70,7 @@ class Renderer:
             text, fitting = clamp(text, blocks)
             return Message(text=text, blocks=fitting)
         except Exception as problem:  # whatever a template does wrong, the page must go out
-            failed = (
-                str(problem) if isinstance(problem, BadTemplate) else f"{name}.j2: {type(problem).__name__}: {problem}"
-            )
+            failed = str(problem) if isinstance(problem, BadTemplate) else f"{name}.j2:1: {type(problem).__name__}"
             log.exception("template %s failed; plain text is sent", name, extra={"action": "template_failed"})
         text, blocks = fallback(context)
         text, fitting = clamp(text, blocks)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
@@ -35,7 +36,13 @@ _LINK = re.compile(r"\[([^\]\n]{1,200})\]\((https?://[^\s()<>|]{1,1000})\)")
 
 
 class BadTemplate(Exception):
-    """A template is missing, broken, or printed something that is no block. The text names file and reason."""
+    """A template is missing, broken, or printed something that is no block; `file` and `line` say where."""
+
+    def __init__(self, reason: str, *, file: str, line: int = 1) -> None:
+        super().__init__(f"{file}:{line}: {reason}")
+        self.file = file
+        self.line = line
+        self.reason = reason
 
 
 def environment(folder: Path) -> SandboxedEnvironment:
@@ -57,16 +64,15 @@ def run(env: SandboxedEnvironment, name: str, context: Context) -> tuple[str, li
     values = {field.name: getattr(context, field.name) for field in fields(context)}
     try:
         printed = env.get_template(f"{name}.j2").render(values)
-    except TemplateError as problem:
-        line = getattr(problem, "lineno", None)
-        where = f" line {line}" if line else ""
-        raise BadTemplate(f"{name}.j2{where}: {type(problem).__name__}: {problem.message or problem}") from problem
+    except Exception as problem:
+        file, line = _where(problem, name)
+        raise BadTemplate(f"{type(problem).__name__}: {problem}", file=file, line=line) from problem
     return parse(printed, name)
 
 
 def parse(printed: str, name: str) -> tuple[str, list[Block]]:
     """Read what a template printed, line by line. Raises BadTemplate."""
-    text = ""
+    text, file = "", f"{name}.j2"
     blocks: list[Block] = []
     for line in printed.splitlines():
         if not line.strip():
@@ -74,18 +80,26 @@ def parse(printed: str, name: str) -> tuple[str, list[Block]]:
         try:
             found = json.loads(line)
         except ValueError:
-            raise BadTemplate(f"{name}.j2 printed text outside of a block: {line.strip()[:80]!r}") from None
+            raise BadTemplate(f"printed text outside of a block: {line.strip()[:80]!r}", file=file) from None
         if isinstance(found, dict) and "type" in found:
             blocks.append(found)
         elif isinstance(found, dict) and isinstance(found.get("text"), str):
             text = found["text"]
         else:
-            raise BadTemplate(f"{name}.j2 printed JSON that is no block: {line.strip()[:80]!r}")
+            raise BadTemplate(f"printed JSON that is no block: {line.strip()[:80]!r}", file=file)
     if not text.strip():
-        raise BadTemplate(f"{name}.j2 has no text for notifications; add a `text` block")
+        raise BadTemplate("has no text for notifications; add a `text` block", file=file)
     if not blocks:
-        raise BadTemplate(f"{name}.j2 printed no block")
+        raise BadTemplate("printed no block", file=file)
     return text, blocks
+
+
+def _where(problem: Exception, name: str) -> tuple[str, int]:
+    """File and line of the template that raised, as far as Jinja tells."""
+    if isinstance(problem, TemplateSyntaxError):
+        return problem.name or f"{name}.j2", problem.lineno
+    found = [frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename.endswith(".j2")]
+    return (Path(found[-1].filename).name, found[-1].lineno or 1) if found else (f"{name}.j2", 1)
 
 
 def inert(value: object) -> Markup:
