@@ -190,9 +190,21 @@ class Human:
         self._do("close", view_id=view["id"])
 
     def opens_home(self) -> str:
-        """Open the app's Home tab and return its words."""
+        """Open the app's Home tab and return its words.
+
+        The app usually publishes anew when it is told: that is waited for, but only a second when
+        there is something to see already.
+        """
+        before = (self.screen()["home"] or {}).get("hash")
         self._do("open_home")
-        home = self._wait_for(lambda: self.screen()["home"], None, "finds the Home tab empty")
+        give_up = time.monotonic() + 1.0
+
+        def look() -> Json | None:
+            home: Json | None = self.screen()["home"]
+            is_settled = home is not None and (home["hash"] != before or time.monotonic() > give_up)
+            return home if is_settled else None
+
+        home = self._wait_for(look, None, "finds the Home tab empty")
         return rd.view_text(home, rd.Names.of(self.screen()))
 
     def shortcut(self, name: str, *, on: str | Seen | None = None, channel: str | None = None) -> Outcome:

@@ -20,6 +20,7 @@ from playground.slack.web_api.files import MAX_UPLOAD_BYTES, receive
 from playground.slack.world import Call, World
 
 Json = dict[str, Any]
+KEPT_CALLS = 20_000  # a demo may run for days
 
 
 class Server:
@@ -118,6 +119,8 @@ class Server:
             method=method, args=args, at=self.world.clock.now(), ok=ok,
             verdict=f"{verdict} ({lost})" if lost else verdict, status=status, answer=answer,
         ))  # fmt: skip
+        if len(self.world.log) > KEPT_CALLS:
+            del self.world.log[: KEPT_CALLS // 4]
         self.world.changed("log")
 
     # -- faults ------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 10
 TICKET_LIFE_S = 30.0
 PING_EVERY_S = 10.0
+KEPT_ENVELOPES = 2000  # how many can still be acknowledged late
 CONNECTION_LIFE_S = 18_060  # what Slack announces; this server keeps sockets longer
 
 
@@ -130,6 +131,8 @@ class SocketMode:
             return "lost"
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._envelopes[envelope.id] = envelope
+        while len(self._envelopes) > KEPT_ENVELOPES:
+            del self._envelopes[next(iter(self._envelopes))]
         connection.waiting[envelope.id] = future
         try:
             await connection.ws.send_json(envelope.wire(number, reason))

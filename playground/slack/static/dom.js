@@ -150,7 +150,9 @@ export function keepList(list, items) {
     if (!el || el.$sign !== sign) {
       const fresh = build();
       fresh.$key = key;
-      el = el ? morph(el, fresh) : fresh;
+      const kept = !el ? fresh : el.$keep ? exchange(el, fresh) : morph(el, fresh);
+      if (here === el && el) here = kept;
+      el = kept;
       el.$sign = sign;
       hasChanged = true;
     }
@@ -159,6 +161,13 @@ export function keepList(list, items) {
   }
   for (const el of known.values()) el.remove();
   return hasChanged || known.size > 0;
+}
+
+// What fills itself when opened is made anew as a whole, and stays open.
+function exchange(old, fresh) {
+  fresh.open = old.open;
+  old.replaceWith(fresh);
+  return fresh;
 }
 
 /** Tell screen readers, and nobody else. */
