@@ -18,12 +18,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from playground.slack import rendering as rd
 from playground.slack import sight
-from playground.slack.sight import Seen
+from playground.slack.sight import Outcome, Seen
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -35,21 +34,6 @@ class NotOnScreen(AssertionError):
     """The person does not see, or cannot do, what the story says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one act."""
-
-    outcome: str  # acked, timeout, lost, none, http_<status>, local (the app was not told), denied
-    took_ms: float = 0.0
-    answer: Json | None = None
-    dialog: str = ""  # words of the confirm dialog that was answered
-
-    @property
-    def is_acked(self) -> bool:
-        """True when the app acknowledged in time."""
-        return self.outcome == "acked"
-
-
 class Human:
     """One person at their screen."""
 
@@ -57,12 +41,17 @@ class Human:
         self.name = name
         self.patience_s = patience_s
         self._base = base_url.rstrip("/")
+        self._last: Json | None = None
         self._current: str | None = None  # channel the person looks at
 
     # -- looking ------------------------------------------------------------------
     def screen(self) -> Json:
-        """The raw screen (`/ui/state`)."""
-        return self._get(f"/ui/state?as={urllib.parse.quote(self.name)}")
+        """The raw screen (`/ui/state`); asking again is cheap while nothing changes."""
+        since = self._last["rev"] if self._last else ""
+        found = self._get(f"/ui/state?as={urllib.parse.quote(self.name)}&since={since}")
+        if self._last is None or not found.get("unchanged"):
+            self._last = found
+        return self._last
 
     @property
     def id(self) -> str:
@@ -219,6 +208,14 @@ class Human:
         """Add (or take away) a reaction."""
         target = self._message(to, channel)
         self._do("react", channel=target.channel, ts=target.ts, name=emoji)
+
+    def edits(self, message: Seen, text: str) -> None:
+        """Change one's own message."""
+        self._do("edit", channel=message.channel, ts=message.ts, text=text)
+
+    def deletes(self, message: Seen) -> None:
+        """Delete one's own message, or dismiss one that only this person sees."""
+        self._do("delete", channel=message.channel, ts=message.ts)
 
     def joins(self, channel: str) -> None:
         """Join a public channel."""

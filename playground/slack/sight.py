@@ -12,6 +12,21 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one act."""
+
+    outcome: str  # acked, timeout, lost, none, http_<status>, local (the app was not told), denied
+    took_ms: float = 0.0
+    answer: Json | None = None
+    dialog: str = ""  # words of the confirm dialog that was answered
+
+    @property
+    def is_acked(self) -> bool:
+        """True when the app acknowledged in time."""
+        return self.outcome == "acked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """A message on the screen."""
 

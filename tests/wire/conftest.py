@@ -37,10 +37,14 @@ def on_socket(ws: Workspace, app: App) -> Iterator[SocketModeHandler]:
     try:
         yield handler
     finally:
-        # The SDK's close waits for its blocked read (up to 3 s); cutting the line first wakes it.
+        # The SDK's close waits for its blocked read (up to 3 s) and its empty queue (1 s): wake both.
         handler.client.auto_reconnect_enabled = False
         ws.drop_sockets()
-        handler.close()
+        closing = threading.Thread(target=handler.close)
+        closing.start()
+        while closing.is_alive():
+            handler.client.message_queue.put("{}")
+            closing.join(0.02)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from slack_bolt import App
 from playground.slack import NotOnScreen
 
 from .conftest import Running
+from .waiting import until
 
 CONFIRM = {
     "title": {"type": "plain_text", "text": "Roll back now?"},
@@ -236,3 +237,61 @@ def test_file_upload_in_three_steps(running: Running) -> None:
     info = running.client.files_info(file=done["file"]["id"])["file"]
     assert (info["title"], info["size"], info["mimetype"]) == ("Accuracy", len(png), "image/png")
     assert running.ws.lint == []
+
+
+@pytest.mark.parametrize(
+    ("action", "depth", "title"), [("update", 1, "Second"), ("push", 2, "Second"), ("clear", 0, "")]
+)
+def test_a_submission_can_update_push_or_clear(running: Running, action: str, depth: int, title: str) -> None:
+    """The acknowledgement of a submission decides what happens to the stack of modals."""
+
+    @running.app.command("/mlops")
+    def command(ack: Any, body: Any, client: Any) -> None:
+        ack()
+        client.views_open(trigger_id=body["trigger_id"], view=REASON_FORM)
+
+    @running.app.view("reject_reason")
+    def submitted(ack: Any) -> None:
+        second = REASON_FORM | {"title": {"type": "plain_text", "text": "Second"}}
+        ack(response_action=action, **({} if action == "clear" else {"view": second}))
+
+    alice = running.ws.as_("alice")
+    alice.types("/mlops reject", channel="ml-oncall")
+    alice.fills(Reason="because").submits()
+    stack = alice.screen()["modals"]
+    assert len(stack) == depth
+    assert (stack[-1]["title"]["text"] if stack else "") == title
+
+
+def test_edits_deletions_and_direct_messages_reach_the_app(running: Running) -> None:
+    """What people do to their messages is told; what the app itself posts is not its own event."""
+    heard: list[tuple[str, str]] = []
+
+    @running.app.event("message")
+    def message(event: Any, say: Any) -> None:
+        heard.append((event.get("subtype", "plain"), event["channel_type"]))
+        if event.get("subtype") is None:
+            say("got it")
+
+    alice = running.ws.as_("alice")
+    im = next(c["id"] for c in alice.screen()["channels"] if c["kind"] == "im")
+    alice.says("hello", channel=im)
+    alice.sees("got it", channel=im)
+    mine = alice.sees("hello", channel=im)
+    alice.edits(mine, "hello again")
+    alice.deletes(alice.sees("hello again"))
+    until(lambda: len(heard) == 3)
+    assert heard == [("plain", "im"), ("message_changed", "im"), ("message_deleted", "im")]
+
+
+def test_an_acknowledgement_that_slack_would_refuse_fails_the_test(running: Running) -> None:
+    """Broken blocks in an ack never reach the person, and the workspace says so."""
+
+    @running.app.command("/mlops")
+    def command(ack: Any) -> None:
+        ack(text="x", blocks=[{"type": "header", "text": {"type": "mrkdwn", "text": "no"}}])
+
+    running.ws.as_("alice").types("/mlops x", channel="ml-oncall")
+    assert "/blocks/0/text/type" in running.ws.failures[0]
+    running.ws.world.failures.clear()
+    running.ws.as_("alice").does_not_see("no")

@@ -1,7 +1,7 @@
 """The same calls against the local workspace and, when asked, against a real one: drift is found here.
 
-For a real workspace set SLACK_BOT_TOKEN and SLACK_TEST_CHANNEL (the id of a channel the app is a member of). Every message
-is deleted again.
+For a real workspace set SLACK_BOT_TOKEN and SLACK_TEST_CHANNEL, the id of a channel the app is a member of. What is
+posted there is deleted again, except for one small file.
 """
 
 import os

@@ -12,7 +12,7 @@ import { app, nameOf, onDraw, redraw, remember } from "./store.js";
 const MODEL = "intent_classifier";
 
 function ownStory(state) {
-  const command = state.commands[0]?.command;
+  const command = state.commands.find((c) => c.command === "/mlops")?.command;
   const channel = state.channels.find((c) => /oncall|incident|alert|ops/.test(c.name)) ?? state.channels.find((c) => c.kind !== "im");
   if (!command || !channel) return [];
   const { played } = app.ui;
