@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +32,7 @@ from bot.engine import Engine, Incoming
 from bot.exposition import exposition
 from bot.ledger import Ledger
 from bot.model import Alert
-from bot.ports import Backends, Notification, NotAWebhook
+from bot.ports import Backends, NotAWebhook, Notification
 from bot.pump import Pump
 from bot.registry import Registry
 from bot.render import Renderer
@@ -92,16 +93,14 @@ class Bot:
             team_id=settings.slack.team_id, once=self._once,
         )  # fmt: skip
         renderer = Renderer(settings.templates_dir, runbooks=settings.runbooks, actions=frozenset(registry.actions))
-        self.deliverer = Deliverer(
-            self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease
-        )
+        self.deliverer = Deliverer(self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease)
         self.senders = Pump("send", _SENDERS, self.deliverer.claim, self.deliverer.send)
         self.workers = Pump("work", _WORKERS, self._claim_work, self.worker.do)
         self._pulse = Pulse(at=time.monotonic())
         self._scheduler = self._ticker()
         self._server: uvicorn.Server | None = None
         self._server_thread: threading.Thread | None = None
-        self._instance: object | None = None
+        self._held = ExitStack()
         self._anchored = ""
 
     # life
@@ -111,8 +110,8 @@ class Bot:
         problem = self.store.schema_problem()
         if problem:
             raise SchemaProblem(problem)
-        self._instance = single_instance(self.settings.database_url.reveal())
-        if self._instance is not None:  # nobody else can hold a lease: what an earlier process left is free at once
+        self._held.enter_context(single_instance(self.settings.database_url.reveal()))
+        if self.store.is_sqlite:  # nobody else can be alive: what an earlier process held is free at once
             self.store.expire_leases(self.now(), of_others_than=self.owner)
         self._serve_http()
         self._scheduler.start()
@@ -135,6 +134,7 @@ class Bot:
         self.worker.close()
         self.charts.close()
         self.store.close()
+        self._held.close()
 
     @property
     def address(self) -> str:
@@ -220,10 +220,11 @@ class Bot:
 
     def _audit(self) -> None:
         self.engine.audit()
-        number, head = self.store.audit_head()
-        if self.settings.audit_anchor is not None and head != self._anchored:
-            write_anchor(self.settings.audit_anchor, number, head, self.now())
-            self._anchored = head
+        head = self.store.audit_head()
+        anchor = self.settings.audit_anchor or default_anchor(self.settings.database_url.reveal())
+        if anchor is not None and head[0] and head[1] != self._anchored:
+            write_anchor(anchor, head, self.now())
+            self._anchored = head[1]
 
     # parts
 
@@ -253,8 +254,6 @@ class Bot:
             access_log=False, lifespan="off", timeout_graceful_shutdown=5,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
-        # Signals belong to the process, not to the HTTP server.
-        self._server.capture_signals = _no_signals  # type: ignore[method-assign]
         self._server_thread = threading.Thread(target=self._server.run, name="http", daemon=True)
         self._server_thread.start()
         deadline = time.monotonic() + 10
@@ -269,9 +268,7 @@ class Bot:
 def build_backends(settings: Settings, registry: Registry) -> dict[str, Backends]:
     """A client for every backend of every profile; none of them calls anything yet."""
     return {
-        system: {
-            name: registry.backends[config.kind].build(dict(config.settings)) for name, config in configs.items()
-        }
+        system: {name: registry.backends[config.kind].build(dict(config.settings)) for name, config in configs.items()}
         for system, configs in settings.backends.items()
     }
 
@@ -310,15 +307,3 @@ def _guarded(name: str, work: Callable[[], object]) -> Callable[[], None]:
             log.exception("%s failed; it runs again", name, extra={"action": "job_failed"})
 
     return run
-
-
-class _NoSignals:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-def _no_signals() -> _NoSignals:
-    return _NoSignals()

@@ -10,11 +10,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bot import __version__
-from bot.config import BackendKind, ConfigError, Names, Settings, data_folder, inspect, load
+from bot.check import check_everything
+from bot.config import BackendKind, ConfigError, Names, Settings, data_folder, load
 from bot.logs import set_up
+from bot.model import Incident
 from bot.registry import Registry, RegistryError
 from bot.registry import load as load_registry
 from bot.store import Store
@@ -105,7 +109,7 @@ def names_of(registry: Registry) -> Names:
 
 def _serve(given: argparse.Namespace) -> int:
     from bot.app import Bot, SchemaProblem
-    from bot.store.instance import AlreadyRunning
+    from bot.store import AlreadyRunning
 
     registry = load_registry()
     settings = _settings(given, registry)
@@ -133,8 +137,14 @@ def _serve(given: argparse.Namespace) -> int:
 
 def _missing_for_serving(settings: Settings) -> list[str]:
     wanted = [
-        (settings.http.webhook_token, "MLOPS_WEBHOOK_TOKEN is not set: choose one and give it to Alertmanager as bearer token."),
-        (settings.secret_key, "MLOPS_SECRET_KEY is not set: the audit chain needs a key. `openssl rand -hex 32` makes one."),
+        (
+            settings.http.webhook_token,
+            "MLOPS_WEBHOOK_TOKEN is not set: choose one and give it to Alertmanager as bearer token.",
+        ),
+        (
+            settings.secret_key,
+            "MLOPS_SECRET_KEY is not set: the audit chain needs a key. `openssl rand -hex 32` makes one.",
+        ),
         (settings.slack.bot_token, "SLACK_BOT_TOKEN is not set: see docs/how-to/connect-slack.md."),
     ]
     if settings.slack.mode == "socket":
@@ -148,14 +158,17 @@ def _demo(given: argparse.Namespace) -> int:
     try:
         from playground.demo import run as run_demo
     except ModuleNotFoundError as problem:
-        print(f"The demo needs more packages ({problem.name}). Install them: pip install 'mlops-bot[demo]'.", file=sys.stderr)
+        print(
+            f"The demo needs more packages ({problem.name}). Install them: pip install 'mlops-bot[demo]'.",
+            file=sys.stderr,
+        )
         return WRONG
     return run_demo(given.rest)
 
 
 def _check(given: argparse.Namespace) -> int:
     registry = load_registry()
-    _, problems = inspect(given.config, os.environ, names_of(registry), is_lenient=True)
+    problems = check_everything(given.config, os.environ, names_of(registry), datetime.now(UTC).date())
     for problem in problems:
         print(problem)
     wrong = [problem for problem in problems if not problem.warning]
@@ -184,14 +197,20 @@ def _manifest(given: argparse.Namespace) -> int:
 
 
 def _preview(given: argparse.Namespace) -> int:
-    from bot.render import preview, samples
+    from bot.render import Renderer
+    from bot.render.samples import samples
 
-    known = sorted(samples())
+    known = samples()
     if given.template not in known:
-        print(f"Templates: {', '.join(known)}", file=sys.stderr)
+        print(f"Templates: {', '.join(sorted(known))}", file=sys.stderr)
         return USAGE
-    for title, message in preview(data_folder("templates"), given.template):
+    renderer = Renderer(data_folder("templates"))
+    for title, context in known[given.template]:
+        message = renderer.render(given.template, context)
         print(f"## {title}\n{message.text}\n{json.dumps(list(message.blocks), indent=2, ensure_ascii=False)}")
+        if message.failed:
+            print(f"{given.template}: {message.failed}", file=sys.stderr)
+            return WRONG
     return FINE
 
 
@@ -210,16 +229,18 @@ def _incidents(given: argparse.Namespace) -> int:
         return FINE
     for incident in found:
         owner = incident.owner.name if incident.owner else "nobody"
-        print(f"{incident.id:8} {incident.severity} {incident.state:12} {incident.subject.label:24} {owner:12} {incident.title}")
+        print(
+            f"{incident.id:8} {incident.severity} {incident.state:12} {incident.subject.label:24} {owner:12} {incident.title}"
+        )
     if not found:
         print("No open incident." if not given.all else "No incident yet.")
     return FINE
 
 
-def _as_json(incident: object) -> object:
-    from bot.store import as_document
+def _as_json(incident: Incident) -> object:
+    from bot.store.documents import write_incident
 
-    return json.loads(as_document(incident))
+    return json.loads(write_incident(incident))
 
 
 def _audit(given: argparse.Namespace) -> int:
@@ -231,9 +252,9 @@ def _audit(given: argparse.Namespace) -> int:
     with _Opened(given) as store:
         if given.what == "export":
             for line in store.audit_lines():
-                print(json.dumps(line.as_dict(), ensure_ascii=False, default=str))
+                print(json.dumps(asdict(line), ensure_ascii=False, default=str))
             return FINE
-        anchors = read_anchors(path) if path is not None and path.exists() else []
+        anchors = read_anchors(path) if path is not None and path.exists() else ()
         problems = verify(store.audit_lines(), audit_key(settings), anchors)
         number, head = store.audit_head()
     for problem in problems:

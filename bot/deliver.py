@@ -97,7 +97,7 @@ class Deliverer:
                 self._store.dead(job, now, "its incident is gone")
                 return True
             if held := self._turn(place.channel, now):
-                self._store.try_later(job, held, "waiting for the channel's turn")
+                self._store.try_later(job, held, "waiting for the channel's turn", tried=False)
                 return False
             if job.unsure and not place.ts and self._settled_by_looking(job, place):
                 return True
@@ -141,8 +141,10 @@ class Deliverer:
             if problem.kind not in {"refused", "gone"}:
                 raise
             # History is closed to us, so nobody can look: once more, marked as perhaps repeated, and never again.
-            if job.blind > 1:
-                self._store.dead(job, now, f"sent twice without an answer, and the channel may not be read: {problem.code}")
+            if job.unanswered > 1:
+                self._store.dead(
+                    job, now, f"sent twice without an answer, and the channel may not be read: {problem.code}"
+                )
                 log.error("%s: cannot be told whether it arrived", job.id, extra={"action": "delivery_unknown"})
                 return True
             return False
@@ -230,7 +232,7 @@ class Deliverer:
                     return self._render.note({"text": "This plan is gone.", "by": ""})
                 return self._render.card(incident, plan, policy, now)
             case "page":
-                return self._render.page(incident, {**job.payload, "repeated": job.unsure}, policy, now)
+                return self._render.page(incident, {**job.payload, "repeated": job.unanswered > 0}, policy, now)
         match job.template:
             case "diagnosis":
                 return self._render.diagnosis(self._with_picture(job))
@@ -259,4 +261,3 @@ def delivery_id(job: Job) -> str:
 
 def _back_off(job: Job) -> timedelta:
     return timedelta(seconds=_BACK_OFF_S[min(job.attempt, len(_BACK_OFF_S)) - 1])
-

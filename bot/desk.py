@@ -15,7 +15,7 @@ from bot.effects import Decision
 from bot.engine import Engine, change_of
 from bot.model import Incident, IncidentState, Plan, Severity, Subject, Who
 from bot.policy import Policy, System
-from bot.policy.approval import approvers, may_request, may_steer
+from bot.policy.approval import may_request, may_steer
 from bot.ports import Action, Diagnostic, Foreign, Refusal
 from bot.words import harmless
 from bot.work import Worker
@@ -69,7 +69,10 @@ class Desk:
         command = cmd.parse(text, self.verbs)
         if isinstance(command, cmd.Misspelt):
             meant = f" Did you mean `{command.near}`?" if command.near else ""
-            return Reply(text=f"I don't know “{harmless(command.word, 40)}”.{meant} `/mlops help` lists what you can say.", refused=True)
+            return Reply(
+                text=f"I don't know “{harmless(command.word, 40)}”.{meant} `/mlops help` lists what you can say.",
+                refused=True,
+            )
         if command.verb in self._actions:
             return self._act(self._actions[command.verb], command, asker)
         handler = getattr(self, f"_say_{command.verb}")
@@ -186,7 +189,9 @@ class Desk:
         found = self._find(command, asker)
         if isinstance(found, Reply):
             return found
-        plans = [f"• plan {plan.id}: {plan.action} is {plan.state}. {harmless(plan.ended_why)}" for plan in found.plans[-5:]]
+        plans = [
+            f"• plan {plan.id}: {plan.action} is {plan.state}. {harmless(plan.ended_why)}" for plan in found.plans[-5:]
+        ]
         lines = [_line(found), f"Why: {harmless(found.severity_why)}", f"Symptom: {harmless(found.symptom)}", *plans]
         return Reply(text="\n".join(lines))
 
@@ -239,7 +244,10 @@ class Desk:
         if isinstance(found, Reply):
             return found
         lines = self._store.timeline(found.id)[-30:]
-        told = [f"• {_time(line.at)} {harmless(line.by.name or line.by.user_id, 40)}: {harmless(line.text)}" for line in lines]
+        told = [
+            f"• {_time(line.at)} {harmless(line.by.name or line.by.user_id, 40)}: {harmless(line.text)}"
+            for line in lines
+        ]
         return Reply(text=_fit(told) or "Nothing yet.")
 
     def _say_oncall(self, command: cmd.Command, asker: Asker) -> Reply:
@@ -259,7 +267,9 @@ class Desk:
     # steering
 
     def _say_ack(self, command: cmd.Command, asker: Asker) -> Reply:
-        return self._steer(command, asker, lambda _: ev.Acknowledged(by=asker.who), {IncidentState.OPEN, IncidentState.SNOOZED})
+        return self._steer(
+            command, asker, lambda _: ev.Acknowledged(by=asker.who), {IncidentState.OPEN, IncidentState.SNOOZED}
+        )
 
     def _say_unack(self, command: cmd.Command, asker: Asker) -> Reply:
         return self._steer(command, asker, lambda _: ev.Unacknowledged(by=asker.who), {IncidentState.ACKNOWLEDGED})
@@ -317,7 +327,9 @@ class Desk:
         """Open an incident by hand; an open one about the same thing is named instead."""
         severity = cmd.severity(level)
         if severity is None or not title.strip():
-            return Reply(text="How bad, and what is wrong? `/mlops declare P1 intent answers are nonsense`.", refused=True)
+            return Reply(
+                text="How bad, and what is wrong? `/mlops declare P1 intent answers are nonsense`.", refused=True
+            )
         system, subject = self._subject_in(title.split())
         allowed = may_steer(self.policy, system, asker.who)
         if allowed.refused:
@@ -325,7 +337,12 @@ class Desk:
         key = f"declared:{subject.system}/{subject.label}"
         decision = self._engine.open_incident(
             lambda incident_id: ev.Declared(
-                incident_id=incident_id, key=key, subject=subject, by=asker.who, title=title.strip()[:150], severity=severity
+                incident_id=incident_id,
+                key=key,
+                subject=subject,
+                by=asker.who,
+                title=title.strip()[:150],
+                severity=severity,
             ),
             key,
         )
@@ -359,7 +376,9 @@ class Desk:
         if allowed.refused:
             return Reply(text=allowed.text, refused=True)
         self._engine.freeze(system.name, length, asker.who, reason)
-        return Reply(text=f"{system.name} is frozen for {command.words[1]}: no guarded action starts. {harmless(reason)}")
+        return Reply(
+            text=f"{system.name} is frozen for {command.words[1]}: no guarded action starts. {harmless(reason)}"
+        )
 
     def _say_unfreeze(self, command: cmd.Command, asker: Asker) -> Reply:
         system = self.policy.systems.get(command.words[0]) if command.words else None
@@ -391,7 +410,9 @@ class Desk:
 
     def _request(self, action: Action, words: Sequence[str], here: Incident | None, asker: Asker) -> Reply:
         """Find the one system whose profile knows the name, then its open incident, then ask for a plan."""
-        systems = [self.policy.systems[here.subject.system]] if here and here.subject.system in self.policy.systems else []
+        systems = (
+            [self.policy.systems[here.subject.system]] if here and here.subject.system in self.policy.systems else []
+        )
         systems += [system for system in self.policy.systems.values() if system not in systems]
         refusal = Refusal(why=f"`/mlops {action.usage}`.")
         for system in systems:
@@ -406,7 +427,13 @@ class Desk:
         return Reply(text=refusal.why, refused=True)
 
     def _ask_for(
-        self, action: Action, incident: Incident | None, subject: Subject, request: dict[str, str], asker: Asker, reason: str = ""
+        self,
+        action: Action,
+        incident: Incident | None,
+        subject: Subject,
+        request: dict[str, str],
+        asker: Asker,
+        reason: str = "",
     ) -> Reply:
         allowed = may_request(self.policy, self.policy.system(subject.system), asker.who)
         if allowed.refused:
@@ -428,7 +455,8 @@ class Desk:
     def _open_change(self, action: Action, subject: Subject, asker: Asker) -> Incident:
         title = f"{action.name} {subject.label}"
         decision = self._engine.open_incident(
-            lambda incident_id: change_of(incident_id, subject, asker.who, title), key=f"change:{subject.system}/{subject.label}"
+            lambda incident_id: change_of(incident_id, subject, asker.who, title),
+            key=f"change:{subject.system}/{subject.label}",
         )
         if decision.incident is None:
             message = "a change could not be opened"
@@ -453,7 +481,9 @@ class Desk:
         incident_id, _ = cmd.take_incident(command.words)
         if incident_id:
             named = self._store.incident(incident_id)
-            return named or Reply(text=f"There is no {incident_id}. `/mlops incidents` lists the open ones.", refused=True)
+            return named or Reply(
+                text=f"There is no {incident_id}. `/mlops incidents` lists the open ones.", refused=True
+            )
         here = self._incident_here(asker)
         if here is not None:
             return here
@@ -509,7 +539,10 @@ class Desk:
                 finding = diagnostic.ask(scene)
             except Foreign as problem:
                 return Reply(text=f"No answer: {harmless(problem.sentence)}", refused=True)
-            rows = [f"• {harmless(what)}: {harmless(value)} {harmless(bound)}".rstrip() for what, value, bound in finding.rows]
+            rows = [
+                f"• {harmless(what)}: {harmless(value)} {harmless(bound)}".rstrip()
+                for what, value, bound in finding.rows
+            ]
             return Reply(text=_fit([harmless(finding.sentence, 1000), *rows]))
 
         return Reply(text=f"Looking up {command.verb} of {model}…", later=later)

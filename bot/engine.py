@@ -22,7 +22,7 @@ from bot.model import Alert, Incident, IncidentKind, Severity, Subject, Who
 from bot.policy import Policy
 from bot.policy.approval import refuse
 from bot.runbook import Runbook, choose
-from bot.store import Conflict, Store, Timer
+from bot.store import Conflict, Store, Timer, Tx
 
 log = logging.getLogger("mlops.engine")
 
@@ -33,7 +33,7 @@ MakeEvent = Callable[["Facts", Incident], Event]
 class Facts:
     """What an event needs to know from the same transaction: locks, freezes, debts and fresh ids."""
 
-    def __init__(self, tx: Store.Tx, now: datetime) -> None:
+    def __init__(self, tx: Tx, now: datetime) -> None:
         self._tx = tx
         self.now = now
 
@@ -171,7 +171,13 @@ class Engine:
         with self.store.begin() as tx:
             done = tx.review_debt(plan_id, by, now)
             if done:
-                tx.record(kind="reviewed", by=by, text=f"reviewed the break-glass of {plan_id}", data={"plan": plan_id}, now=now)
+                tx.record(
+                    kind="reviewed",
+                    by=by,
+                    text=f"reviewed the break-glass of {plan_id}",
+                    data={"plan": plan_id},
+                    now=now,
+                )
         return done
 
     def note_refusal(self, why: Why, by: Who, incident_id: str, action: str) -> None:
@@ -179,7 +185,12 @@ class Engine:
         now = self.now()
         with self.store.begin() as tx:
             tx.record(
-                kind=f"refused.{why.code}", by=by, text=why.text, data={"action": action}, incident_id=incident_id, now=now
+                kind=f"refused.{why.code}",
+                by=by,
+                text=why.text,
+                data={"action": action},
+                incident_id=incident_id,
+                now=now,
             )
 
     def tick(self) -> int:
@@ -217,9 +228,7 @@ class Engine:
         self._tell(decision)
         return True
 
-    def _alerts_changed(
-        self, tx: Store.Tx, fresh: list[tuple[Incoming, str]], truncated: int, now: datetime
-    ) -> list[str]:
+    def _alerts_changed(self, tx: Tx, fresh: list[tuple[Incoming, str]], truncated: int, now: datetime) -> list[str]:
         """Let each incident that the fresh alerts belong to decide. An ended alert stays with the incident it opened."""
         told: list[str] = []
         firing = [item for item, _ in fresh if item.alert.firing]
@@ -231,7 +240,7 @@ class Engine:
             told.append(owner)
         return told
 
-    def _fired(self, tx: Store.Tx, firing: list[Incoming], truncated: int, now: datetime) -> str:
+    def _fired(self, tx: Tx, firing: list[Incoming], truncated: int, now: datetime) -> str:
         first = firing[0]
         found = tx.incident_for_key(first.key, now, self.policy.system(first.subject.system).reopen_within)
         incident_id = found.id if found else tx.next_id("INC")
@@ -241,7 +250,7 @@ class Engine:
         return incident_id
 
     def _save_change(
-        self, tx: Store.Tx, found: Incident | None, incident_id: str, items: list[Incoming], truncated: int, now: datetime
+        self, tx: Tx, found: Incident | None, incident_id: str, items: list[Incoming], truncated: int, now: datetime
     ) -> None:
         first = items[0]
         firing, total = tx.count_alerts(incident_id)
@@ -282,7 +291,7 @@ def key_of(*parts: str) -> str:
 
 
 def _counts(verdicts: list[str], quarantined: int) -> dict[str, int]:
-    """received = new + duplicate + quarantined, always."""
+    """Received = new + duplicate + quarantined, always."""
     new = sum(verdict in {"new", "changed"} for verdict in verdicts)
     return {
         "alerts_received": len(verdicts) + quarantined,

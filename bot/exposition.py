@@ -32,7 +32,9 @@ class _Numbers:
 
     def _stored(self) -> Iterable[Metric]:
         counted = self._store.counters()
-        alerts = CounterMetricFamily("mlops_alerts", "Alerts by verdict; received = new + duplicate + quarantined.", labels=["verdict"])
+        alerts = CounterMetricFamily(
+            "mlops_alerts", "Alerts by verdict; received = new + duplicate + quarantined.", labels=["verdict"]
+        )
         for verdict in ("received", "new", "duplicate", "quarantined"):
             alerts.add_metric([verdict], counted.get(f"alerts_{verdict}", 0))
         yield alerts
@@ -46,10 +48,13 @@ class _Numbers:
         yield incidents
         queue = GaugeMetricFamily("mlops_outbox_rows", "Outgoing messages and work.", labels=["lane", "kind", "state"])
         stats = self._store.queue_stats(self._now)
-        for row in stats.rows:
-            queue.add_metric([row.lane, row.kind, row.state], row.number)
+        for (lane, kind, state), number in stats.counts.items():
+            queue.add_metric([lane, kind, state], number)
         yield queue
-        yield GaugeMetricFamily("mlops_outbox_oldest_seconds", "Age of the oldest row that waits.", value=stats.oldest_s)
+        oldest = GaugeMetricFamily("mlops_outbox_oldest_seconds", "Age of the oldest row that waits.", labels=["lane"])
+        for lane in ("slack", "work"):
+            oldest.add_metric([lane], stats.oldest_s.get(lane, 0.0))
+        yield oldest
 
 
 def exposition(store: Store, now: datetime, *, ticker_age_s: float, sockets: int) -> str:

@@ -30,9 +30,7 @@ class Ledger:
     def look(self) -> int:
         """Ask every registry and server once. Returns how many moves were stored."""
         return sum(
-            self._look_at(system, model)
-            for system in self._engine.policy.systems.values()
-            for model in system.models
+            self._look_at(system, model) for system in self._engine.policy.systems.values() for model in system.models
         )
 
     def _look_at(self, system: System, model: ModelProfile) -> int:
@@ -40,7 +38,9 @@ class Ledger:
         backends = self._backends.get(system.name, {})
         if model.registry in backends:
             registry = cast("ModelRegistry", backends[model.registry])
-            found += self._see(system, model, f"alias {model.alias}", lambda: registry.alias(model.name, model.alias) or "")
+            found += self._see(
+                system, model, f"alias {model.alias}", lambda: registry.alias(model.name, model.alias) or ""
+            )
         if model.server in backends:
             server = cast("ModelServer", backends[model.server])
             found += self._see(system, model, "served", lambda: server.served(model.name).version)
@@ -52,7 +52,9 @@ class Ledger:
             value = ask()
         except Foreign as problem:
             if key not in self._silent:  # said once, not every ten seconds
-                log.warning("ledger: %s of %s: %s", what, model.name, problem.sentence, extra={"action": "ledger_blind"})
+                log.warning(
+                    "ledger: %s of %s: %s", what, model.name, problem.sentence, extra={"action": "ledger_blind"}
+                )
                 self._silent.add(key)
             return 0
         self._silent.discard(key)

@@ -82,16 +82,16 @@ class Worker:
             return None
         match job.kind:
             case "diagnose":
-                return self._diagnose(job, incident)
+                self._diagnose(job, incident)
             case "draw":
-                return self._draw_plan(job, incident)
+                self._draw_plan(job, incident)
             case "reread":
-                return self._reread(job, incident)
+                self._reread(job, incident)
             case "step":
                 return self._step(job, incident)
             case _:
                 log.error("unknown kind of work %s", job.kind, extra={"action": "unknown_work"})
-                return None
+        return None
 
     # diagnostics
 
@@ -223,7 +223,9 @@ class Worker:
         if problem.reason in {"refused", "conflict", "invalid", "not_found"} and problem.happened is False:
             return Seen(outcome=Outcome.FAILED, detail=problem.sentence)
         seen = self._look(action, incident, plan, step.name)
-        return seen if seen.outcome is Outcome.DONE else replace(seen, detail=f"{problem.sentence} {seen.detail}".strip())
+        return (
+            seen if seen.outcome is Outcome.DONE else replace(seen, detail=f"{problem.sentence} {seen.detail}".strip())
+        )
 
     def _look(self, action: Action, incident: Incident, plan: Plan, step: str) -> Seen:
         try:
@@ -232,7 +234,9 @@ class Worker:
             return Seen(outcome=Outcome.UNKNOWN, detail=problem.sentence)
         except Exception:
             log.exception("observing %s of %s raised", step, plan.id, extra={"action": "observe_raised"})
-            return Seen(outcome=Outcome.UNKNOWN, detail="Looking at the target failed inside the bot; the log has the detail.")
+            return Seen(
+                outcome=Outcome.UNKNOWN, detail="Looking at the target failed inside the bot; the log has the detail."
+            )
 
 
 def _listed(value: object) -> Iterable[object]:

@@ -30,7 +30,9 @@ log = logging.getLogger("mlops.slack")
 
 ANSWER_WITHIN_S = 0.07  # leaves room for the way back within the 100 ms that people notice
 _STORE_DOWN = "My database cannot be reached, so nothing was changed. Try again in a minute; the operators can see it."
-_BROKEN = "That failed inside the bot, and it is in the log as {code}. Nothing more is done; try again or ask the operators."
+_BROKEN = (
+    "That failed inside the bot, and it is in the log as {code}. Nothing more is done; try again or ask the operators."
+)
 _MENTION = re.compile(r"^\s*(?:<@[A-Z0-9]+(?:\|[^>]*)?>\s*)+")
 
 
@@ -61,18 +63,18 @@ class SlackDoor:
         """Open the Socket Mode connections that are not open yet. Raises what the SDK raises when Slack is down."""
         while len(self._sockets) < connections:
             handler = SocketModeHandler(self.app, app_token, web_client=web_client(app_token, api_url))
-            handler.connect()
+            handler.connect()  # type: ignore[no-untyped-call]
             self._sockets.append(handler)
 
     @property
     def connected(self) -> int:
         """How many sockets are connected."""
-        return sum(bool(handler.client and handler.client.is_connected()) for handler in self._sockets)
+        return sum(handler.client.is_connected() for handler in self._sockets)
 
     def close(self) -> None:
         """Close the sockets; requests under way are finished."""
         for handler in self._sockets:
-            handler.close()
+            handler.close()  # type: ignore[no-untyped-call]
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _listen(self) -> None:
@@ -117,8 +119,7 @@ class SlackDoor:
         reply = self._answer(lambda: self._desk.say(text, asker))
 
         def tell(words: str) -> None:
-            where = {"thread_ts": thread} if thread else {}
-            self._client.chat_postEphemeral(channel=channel, user=who.user_id, text=words, **where)
+            self._client.chat_postEphemeral(channel=channel, user=who.user_id, text=words, thread_ts=thread or None)
 
         tell(reply.text)
         self._and_later(reply, tell)
@@ -170,11 +171,15 @@ class SlackDoor:
 
     def _on_reject(self, ack: Any, body: dict[str, Any], client: WebClient, action: dict[str, Any]) -> None:
         ack()
-        client.views_open(trigger_id=body["trigger_id"], view=forms.reject(str(action.get("value") or ""), _origin(body)))
+        client.views_open(
+            trigger_id=body["trigger_id"], view=forms.reject(str(action.get("value") or ""), _origin(body))
+        )
 
     def _on_glass(self, ack: Any, body: dict[str, Any], client: WebClient, action: dict[str, Any]) -> None:
         ack()
-        client.views_open(trigger_id=body["trigger_id"], view=forms.glass(str(action.get("value") or ""), _origin(body)))
+        client.views_open(
+            trigger_id=body["trigger_id"], view=forms.glass(str(action.get("value") or ""), _origin(body))
+        )
 
     def _on_reject_reason(self, ack: Any, body: dict[str, Any], view: dict[str, Any]) -> None:
         target = parse_value(forms.carried(view)[0])
@@ -207,7 +212,9 @@ class SlackDoor:
 
     # answering
 
-    def _finish(self, ack: Any, body: dict[str, Any], view: dict[str, Any], reply: Reply, field: str = "reason") -> None:
+    def _finish(
+        self, ack: Any, body: dict[str, Any], view: dict[str, Any], reply: Reply, field: str = "reason"
+    ) -> None:
         """A refusal stays in the dialog; anything else closes it and is told where the person came from."""
         if reply.refused:
             ack(response_action="errors", errors={field: reply.text[:150]})
@@ -216,8 +223,7 @@ class SlackDoor:
         _, channel, thread = forms.carried(view)
         user = str((body.get("user") or {}).get("id") or "")
         if channel:
-            where = {"thread_ts": thread} if thread else {}
-            self._client.chat_postEphemeral(channel=channel, user=user, text=reply.text, **where)
+            self._client.chat_postEphemeral(channel=channel, user=user, text=reply.text, thread_ts=thread or None)
 
     def _answer(self, work: Callable[[], Reply]) -> Reply:
         try:

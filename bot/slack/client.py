@@ -27,9 +27,13 @@ _NEVER = frozenset({
     "channel_not_found", "not_in_channel", "is_archived", "restricted_action", "user_not_found", "user_disabled",
     "cannot_dm_bot", "no_permission", "not_allowed_token_type", "invalid_arguments",
 })  # fmt: skip
-_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_attachments"})
+_BLOCKS = frozenset(
+    {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_attachments"}
+)
 # A wrong token or a missing scope is mended by a person; until then the message waits.
-_MENDABLE = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope"})
+_MENDABLE = frozenset(
+    {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope"}
+)
 _UNSURE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
 _LOOK_BACK = timedelta(seconds=60)  # clocks of two machines differ
 _PAGES = 5
@@ -90,7 +94,9 @@ class SlackChat:
 
     def upload(self, path: Path, title: str, alt: str) -> str:
         """Upload a picture without sharing it; returns its file id."""
-        answer = self._call("files_upload_v2", file=str(path), filename=path.name, title=title or path.stem, alt_txt=alt)
+        answer = self._call(
+            "files_upload_v2", file=str(path), filename=path.name, title=title or path.stem, alt_txt=alt
+        )
         return str(answer["file"]["id"])
 
     def check(self) -> str:
@@ -111,7 +117,11 @@ class SlackChat:
         cursor = ""
         for _ in range(50):
             answer = self._call(
-                "conversations_list", types="public_channel,private_channel", exclude_archived=True, limit=200, cursor=cursor
+                "conversations_list",
+                types="public_channel,private_channel",
+                exclude_archived=True,
+                limit=200,
+                cursor=cursor,
             )
             for found in answer.get("channels") or []:
                 self._channels[f"#{found['name']}"] = str(found["id"])

@@ -35,7 +35,9 @@ def declare(text: str, origin: tuple[str, str]) -> Block:
         "type": "input", "block_id": "severity", "label": _plain("How bad is it?"),
         "element": {"type": "static_select", "action_id": "value", "options": options, "initial_option": options[2]},
     }  # fmt: skip
-    title = _input("title", "What is wrong?", "Name the model or service if you can.", initial=text[:150], multiline=False)
+    title = _input(
+        "title", "What is wrong?", "Name the model or service if you can.", initial=text[:150], multiline=False
+    )
     return _modal(DECLARE, "Declare an incident", "Declare", "", origin, [severity, title])
 
 

@@ -39,7 +39,11 @@ def manifest(*, socket_mode: bool, public_url: str = "") -> dict[str, object]:
         },
         "features": {
             "bot_user": {"display_name": "mlops-bot", "always_online": True},
-            "app_home": {"home_tab_enabled": True, "messages_tab_enabled": True, "messages_tab_read_only_enabled": True},
+            "app_home": {
+                "home_tab_enabled": True,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": True,
+            },
             "slash_commands": [
                 {
                     "command": COMMAND,

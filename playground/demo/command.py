@@ -27,7 +27,9 @@ def run(arguments: Sequence[str]) -> int:
     except FileNotFoundError as problem:
         programs = None
         print(f"Without Prometheus and Alertmanager: {problem}. The demo posts the same webhook itself.", flush=True)
-    print("Starting a small ML system (MLflow, model server, traffic), a local Slack workspace and the bot…", flush=True)
+    print(
+        "Starting a small ML system (MLflow, model server, traffic), a local Slack workspace and the bot…", flush=True
+    )
     town = Town(
         minute=given.minute or ("500ms" if given.scripted else "60s"), page_port=given.port, metrics=programs,
         slack_mode=given.slack_mode, cache_dir=_cache(), limits="real" if given.scripted else "soft",

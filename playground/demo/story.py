@@ -106,7 +106,9 @@ class Story:
         done = self.see(self._bob, "verified", 60, "the proven result", thread=self.head.ts)
         self.must(self._stack().served_version() == "2", "the server itself reports version 2")
         self.must((self._stack().accuracy() or 0) >= 0.8, "the accuracy is back within its bound")
-        self.tell("rolled back and proven", f"{_one_line(done.text)} ({time.monotonic() - began:.1f} s after the approval)")
+        self.tell(
+            "rolled back and proven", f"{_one_line(done.text)} ({time.monotonic() - began:.1f} s after the approval)"
+        )
 
     def resolved(self) -> None:
         """Alertmanager says resolved; after the quiet period the incident is over."""
