@@ -189,9 +189,11 @@ DELIVERY: Machine[DeliveryState] = Machine(
         (D.SENDING, "lease_over"): D.UNKNOWN,
         (D.SENDING, "dropped"): D.DROPPED,
         (D.SENDING, "changed"): D.SENDING,
-        (D.UNKNOWN, "found"): D.SENT,
-        (D.UNKNOWN, "not_found"): D.PENDING,
-        (D.UNKNOWN, "still_unsure"): D.DEAD,
+        # Looking for a message is done under a claim too.
+        (D.SENDING, "found"): D.SENT,
+        (D.SENDING, "not_found"): D.PENDING,
+        (D.SENDING, "still_unsure"): D.DEAD,
+        (D.UNKNOWN, "claimed"): D.SENDING,
         (D.UNKNOWN, "try_later"): D.UNKNOWN,
         (D.UNKNOWN, "dropped"): D.DROPPED,
         (D.UNKNOWN, "changed"): D.UNKNOWN,
@@ -202,9 +204,9 @@ DELIVERY: Machine[DeliveryState] = Machine(
     late=frozenset({
         (D.PENDING, "delivered"), (D.PENDING, "refused_for_good"), (D.PENDING, "try_later"), (D.PENDING, "no_answer"),
         (D.PENDING, "lease_over"), (D.PENDING, "found"), (D.PENDING, "not_found"), (D.PENDING, "still_unsure"),
-        (D.SENDING, "claimed"), (D.SENDING, "found"), (D.SENDING, "not_found"), (D.SENDING, "still_unsure"),
-        (D.UNKNOWN, "claimed"), (D.UNKNOWN, "delivered"), (D.UNKNOWN, "refused_for_good"), (D.UNKNOWN, "no_answer"),
-        (D.UNKNOWN, "lease_over"),
+        (D.SENDING, "claimed"),
+        (D.UNKNOWN, "delivered"), (D.UNKNOWN, "refused_for_good"), (D.UNKNOWN, "no_answer"), (D.UNKNOWN, "lease_over"),
+        (D.UNKNOWN, "found"), (D.UNKNOWN, "not_found"), (D.UNKNOWN, "still_unsure"),
         *((state, event) for state in (D.SENT, D.DEAD, D.DROPPED) for event in (
             "claimed", "delivered", "refused_for_good", "try_later", "no_answer", "lease_over", "found", "not_found",
             "still_unsure", "dropped",

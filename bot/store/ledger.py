@@ -1,0 +1,158 @@
+"""Statements about everything small: ids, counters, handled events, freezes, debts, bad versions, moves, bad alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.engine import Connection, Row
+
+from bot.effects import MarkBad, OpenDebt
+from bot.model import Subject, Who
+from bot.ports import Move
+from bot.store.database import upsert
+from bot.store.documents import bounded, clean
+from bot.store.records import Debt, Quarantined
+from bot.store.tables import bad_version, counter, debt, event_key, freeze, move, quarantine, sequence
+
+_RAW_CHARS = 4_000  # of a bad alert: enough to see what is wrong with it
+_QUARANTINED = 1_000  # kept; a sender that is broken for a week must not fill the disk
+
+
+def first_time(connection: Connection, key: str, now: datetime) -> bool:
+    """Remember that an event was handled; False when it was before."""
+    row = upsert(connection, event_key).values(key=bounded(key), at=now)
+    return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+
+
+def next_number(connection: Connection, name: str) -> int:
+    """The next number of a sequence, from 1."""
+    row = upsert(connection, sequence).values(name=name, value=1)
+    raised = row.on_conflict_do_update(index_elements=[sequence.c.name], set_={"value": sequence.c.value + 1})
+    return int(connection.execute(raised.returning(sequence.c.value)).scalar_one())
+
+
+def add_counts(connection: Connection, counts: Mapping[str, int]) -> None:
+    """Raise counters, always in the same order, so that two transactions never wait for each other in a circle."""
+    for name in sorted(counts):
+        row = upsert(connection, counter).values(name=name, value=counts[name])
+        total = counter.c.value + row.excluded.value
+        connection.execute(row.on_conflict_do_update(index_elements=[counter.c.name], set_={"value": total}))
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Every counter."""
+    return {row.name: int(row.value) for row in connection.execute(select(counter).order_by(counter.c.name))}
+
+
+def set_aside(connection: Connection, raw: str, why: str, now: datetime) -> None:
+    """Keep a bad alert for people to look at; the oldest make room."""
+    values = {"at": now, "raw": clean(raw)[:_RAW_CHARS], "why": clean(why)[:_RAW_CHARS]}
+    added = quarantine.insert().values(values).returning(quarantine.c.id)
+    newest = int(connection.execute(added).scalar_one())
+    connection.execute(quarantine.delete().where(quarantine.c.id <= newest - _QUARANTINED))
+
+
+def quarantined(connection: Connection, limit: int) -> list[Quarantined]:
+    """Bad alerts, newest first."""
+    found = connection.execute(select(quarantine).order_by(quarantine.c.id.desc()).limit(limit))
+    return [Quarantined(at=row.at, raw=row.raw, why=row.why) for row in found]
+
+
+def set_freeze(connection: Connection, system: str, until: datetime, by: Who, reason: str) -> None:
+    """Let no change of the system start before that time."""
+    name = clean(by.name or by.user_id)
+    row = upsert(connection, freeze).values(system=clean(system), until=until, by_name=name, reason=clean(reason))
+    changed = {column: row.excluded[column] for column in ("until", "by_name", "reason")}
+    connection.execute(row.on_conflict_do_update(index_elements=[freeze.c.system], set_=changed))
+
+
+def end_freeze(connection: Connection, system: str) -> None:
+    """End a freeze."""
+    connection.execute(freeze.delete().where(freeze.c.system == clean(system)))
+
+
+def frozen(connection: Connection, system: str, now: datetime) -> str:
+    """Why changes of the system are frozen, with who and until when; "" when they are not."""
+    query = select(freeze).where(freeze.c.system == clean(system), freeze.c.until > now)
+    row = connection.execute(query).first()
+    if row is None:
+        return ""
+    return f"{row.reason} (by {row.by_name}, until {row.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC)"
+
+
+def open_debt(connection: Connection, owed: OpenDebt, incident_id: str, now: datetime) -> None:
+    """Somebody else must look at this break-glass approval."""
+    row = upsert(connection, debt).values(
+        plan_id=owed.plan_id, incident_id=incident_id, team_id=clean(owed.by.team_id), user_id=clean(owed.by.user_id),
+        name=clean(owed.by.name), reason=clean(owed.reason), opened_at=now,
+    )  # fmt: skip
+    connection.execute(row.on_conflict_do_nothing())
+
+
+def count_debts(connection: Connection, who: Who) -> int:
+    """How many break-glass approvals of a person nobody has looked at."""
+    mine = (debt.c.team_id == clean(who.team_id), debt.c.user_id == clean(who.user_id), debt.c.reviewed_at.is_(None))
+    return int(connection.execute(select(func.count()).select_from(debt).where(*mine)).scalar_one())
+
+
+def review_debt(connection: Connection, plan_id: str, by: Who, now: datetime) -> bool:
+    """Somebody looked at it; False when there is none open, or it is their own."""
+    is_own = (debt.c.team_id == clean(by.team_id)) & (debt.c.user_id == clean(by.user_id))
+    reviewed = {"reviewed_at": now, "reviewer_team_id": clean(by.team_id), "reviewer_user_id": clean(by.user_id)}
+    of_plan = update(debt).where(debt.c.plan_id == plan_id, debt.c.reviewed_at.is_(None), ~is_own)
+    return connection.execute(of_plan.values(reviewed)).rowcount == 1
+
+
+def debts_open(connection: Connection) -> list[Debt]:
+    """Break-glass approvals that nobody has looked at, oldest first."""
+    query = select(debt).where(debt.c.reviewed_at.is_(None)).order_by(debt.c.opened_at, debt.c.plan_id)
+    return [
+        Debt(
+            plan_id=row.plan_id, incident_id=row.incident_id, reason=row.reason, opened_at=row.opened_at,
+            by=Who(team_id=row.team_id, user_id=row.user_id, name=row.name),
+        )
+        for row in connection.execute(query)
+    ]  # fmt: skip
+
+
+def mark_bad(connection: Connection, about: Subject, marked: MarkBad, now: datetime) -> None:
+    """Remember that a version is not to be chosen as known-good; the last reason stays."""
+    row = upsert(connection, bad_version).values(
+        system=clean(about.system), model=clean(about.model), version=clean(marked.version), why=clean(marked.why),
+        plan_id=marked.plan_id, at=now,
+    )  # fmt: skip
+    which = [bad_version.c[name] for name in ("system", "model", "version")]
+    changed = {column: row.excluded[column] for column in ("why", "plan_id", "at")}
+    connection.execute(row.on_conflict_do_update(index_elements=which, set_=changed))
+
+
+def bad_versions(connection: Connection, system: str, model: str) -> dict[str, str]:
+    """Versions of a model that were marked bad, each with the reason."""
+    of_model = (bad_version.c.system == clean(system), bad_version.c.model == clean(model))
+    found = connection.execute(select(bad_version).where(*of_model).order_by(bad_version.c.at))
+    return {row.version: row.why for row in found}
+
+
+def add_move(connection: Connection, seen: Move) -> bool:
+    """Note that something in production changed; False when it was noted before."""
+    row = upsert(connection, move).values(
+        system=clean(seen.system), model=clean(seen.model), what=clean(seen.what), from_version=clean(seen.from_),
+        to_version=clean(seen.to), earliest_at=seen.earliest_at, latest_at=seen.latest_at, by=clean(seen.by),
+    )  # fmt: skip
+    return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+
+
+def moves(connection: Connection, system: str, model: str, limit: int) -> tuple[Move, ...]:
+    """What changed of a model, newest first."""
+    query = select(move).where(move.c.system == clean(system), move.c.model == clean(model))
+    found = connection.execute(query.order_by(move.c.latest_at.desc(), move.c.id.desc()).limit(limit))
+    return tuple(_move(row) for row in found)
+
+
+def _move(row: Row[tuple[object, ...]]) -> Move:
+    return Move(
+        system=row.system, model=row.model, what=row.what, from_=row.from_version, to=row.to_version,
+        earliest_at=row.earliest_at, latest_at=row.latest_at, by=row.by,
+    )  # fmt: skip

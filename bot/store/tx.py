@@ -1,0 +1,252 @@
+"""One write transaction: what a caller may ask and store in it, and how a decision becomes rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy.engine import Connection
+
+from bot.audit import AuditLine
+from bot.effects import (
+    Decision,
+    DrawPlan,
+    Effect,
+    MarkBad,
+    OpenDebt,
+    Page,
+    PostToThread,
+    Record,
+    RereadTarget,
+    RunDiagnostics,
+    RunStep,
+    SetTimer,
+    ShowCard,
+    ShowHeadline,
+    StopPaging,
+)  # fmt: skip
+from bot.model import Alert, Incident, Who, canonical
+from bot.ports import Move
+from bot.store import chain, incidents, ledger, outbox, timers
+from bot.store.database import lock_words
+from bot.store.records import Merge
+
+
+class Tx:
+    """An open transaction. Made by `Store.begin`; worth nothing after its block.
+
+    Audit lines and counters are kept until the end and written last: every writer needs the same rows for them, so they
+    are locked as late and as shortly as can be.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._read: dict[str, incidents.Stored | None] = {}
+        self._lines: list[AuditLine] = []
+        self._counts: Counter[str] = Counter()
+
+    def finish(self, audit_key: bytes) -> None:
+        """Write what was kept until the end. Called once, by the store."""
+        ledger.add_counts(self._connection, self._counts)
+        chain.add_lines(self._connection, self._lines, audit_key)
+
+    # ids, duplicates, counters
+
+    def once(self, key: str, now: datetime) -> bool:
+        """Remember an event's key; False when it was handled before (then do nothing)."""
+        return ledger.first_time(self._connection, key, now)
+
+    def next_id(self, kind: str) -> str:
+        """INC-1, INC-2 … for "INC"; a number is given once, and is lost with a transaction that fails."""
+        return f"{kind}-{ledger.next_number(self._connection, kind)}"
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Raise a counter."""
+        self._counts[name] += n
+
+    def quarantine(self, raw: str, why: str, now: datetime) -> None:
+        """Keep a capped copy of a bad alert."""
+        ledger.set_aside(self._connection, raw, why, now)
+
+    # incidents and alerts
+
+    def lock_key(self, key: str) -> None:
+        """Until the end of this transaction, let nobody else open an incident of this key."""
+        lock_words(self._connection, f"incident\x1f{key}".replace("\x00", ""))
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """The incident, locked until the end of this transaction."""
+        return self._keep(incident_id, incidents.load(self._connection, incident_id, lock=True))
+
+    def incident_for_key(self, key: str, now: datetime, reopen_within: timedelta) -> Incident | None:
+        """The open incident of a key, else the newest that was resolved less than `reopen_within` ago; locked."""
+        found = incidents.load_for_key(self._connection, key, now - reopen_within)
+        return self._keep(found.incident.id, found) if found else None
+
+    def incident_of_plan(self, plan_id: str) -> str | None:
+        """Id of the incident that has the plan."""
+        return incidents.incident_of_plan(self._connection, plan_id)
+
+    def merge_alert(self, alert: Alert, now: datetime) -> Merge:
+        """Store what a source said about one alert, and tell what it means."""
+        return incidents.merge(self._connection, alert, now)
+
+    def attach_alert(self, alert: Alert, incident_id: str) -> None:
+        """Let a stored alert belong to an incident (which may be saved later in this transaction)."""
+        incidents.attach(self._connection, alert, incident_id)
+
+    def count_alerts(self, incident_id: str) -> tuple[int, int]:
+        """How many alerts of an incident fire, and how many there are."""
+        return incidents.count_alerts(self._connection, incident_id)
+
+    # what guards ask
+
+    def locked_by(self, target_key: str, but_not: str) -> str:
+        """Id of the plan that holds the target, "" for none."""
+        return incidents.locked_by(self._connection, target_key, but_not)
+
+    def frozen(self, system: str, now: datetime) -> str:
+        """Why changes of the system are frozen, "" when they are not."""
+        return ledger.frozen(self._connection, system, now)
+
+    def freeze(self, system: str, until: datetime, by: Who, reason: str) -> None:
+        """Let no change of the system start before then."""
+        ledger.set_freeze(self._connection, system, until, by, reason)
+
+    def unfreeze(self, system: str) -> None:
+        """End a freeze."""
+        ledger.end_freeze(self._connection, system)
+
+    def debts(self, who: Who) -> int:
+        """Break-glass approvals of this person that nobody has reviewed."""
+        return ledger.count_debts(self._connection, who)
+
+    def review_debt(self, plan_id: str, by: Who, now: datetime) -> bool:
+        """Somebody else reviewed it; False when there is none open or it is their own."""
+        return ledger.review_debt(self._connection, plan_id, by, now)
+
+    # timers, moves, the audit
+
+    def take_timer(self, timer_id: int, now: datetime) -> bool:
+        """Mark a due timer done; True for exactly one caller."""
+        return timers.take(self._connection, timer_id, now)
+
+    def add_move(self, move: Move) -> bool:
+        """Note that something in production changed; False when it was noted before."""
+        return ledger.add_move(self._connection, move)
+
+    def record(
+        self,
+        *,
+        kind: str,
+        by: Who,
+        text: str,
+        data: Mapping[str, str] | None = None,
+        incident_id: str = "",
+        now: datetime,
+    ) -> None:
+        """Add an audit line that belongs to no decision."""
+        line = AuditLine(seq=0, at=now, kind=kind, by=by, incident_id=incident_id, text=text, data=dict(data or {}))
+        self._lines.append(chain.cleaned(line))
+
+    # decisions
+
+    def save(self, decision: Decision, now: datetime) -> None:
+        """Store a decision: the incident, and a row for each effect, in order.
+
+        An incident that exists must have been read in this transaction. Raises Conflict when the database refuses: a
+        second open incident of one key, a second plan on one target, or a change by somebody else.
+        """
+        incident = decision.incident
+        if incident is not None:
+            before = self._read.get(incident.id)
+            self._read[incident.id] = incidents.save(self._connection, incident, before)
+        for effect in decision.effects:
+            if isinstance(effect, Record):
+                incident_id = incident.id if incident else ""
+                self.record(
+                    kind=effect.kind, by=effect.by, text=effect.text, data=effect.data, incident_id=incident_id, now=now
+                )
+            elif incident is None:
+                raise ValueError(f"{type(effect).__name__} belongs to an incident, and the decision has none")
+            else:
+                self._do(incident, effect, now)
+
+    def _do(self, incident: Incident, effect: Effect, now: datetime) -> None:
+        match effect:
+            case SetTimer():
+                timers.arm(self._connection, incident.id, effect)
+            case StopPaging():
+                timers.cancel_ladder(self._connection, incident.id, incident.epoch)
+                outbox.drop_pages(self._connection, incident.id, now)
+            case MarkBad():
+                plan = incident.plan(effect.plan_id)
+                ledger.mark_bad(self._connection, plan.subject if plan else incident.subject, effect, now)
+            case OpenDebt():
+                ledger.open_debt(self._connection, effect, incident.id, now)
+            case ShowHeadline() | ShowCard() | PostToThread() | Page():
+                self._send(incident, effect, now)
+            case RunDiagnostics() | DrawPlan() | RereadTarget() | RunStep():
+                self._work(incident.id, effect, now)
+            case Record():
+                raise AssertionError("records are written by save")
+
+    def _send(self, incident: Incident, effect: ShowHeadline | ShowCard | PostToThread | Page, now: datetime) -> None:
+        message = partial(outbox.Wanted, incident_id=incident.id, lane="slack")
+        match effect:
+            case ShowHeadline():
+                row = message(id=outbox.headline_id(incident.id), kind="headline", target="root")
+                outbox.arm(self._connection, row, now)
+            case ShowCard():
+                row_id, payload = outbox.place_id(incident.id, f"card:{effect.plan_id}"), {"plan_id": effect.plan_id}
+                row = message(id=row_id, kind="approval", payload=payload, target="thread")
+                outbox.arm(self._connection, row, now)
+            case PostToThread():
+                row_id = f"{incident.id}:post:{incidents.next_serial(self._connection, incident.id)}"
+                row = message(
+                    id=row_id, kind=effect.kind, payload=effect.data, target="thread", template=effect.template
+                )
+                outbox.add_once(self._connection, row, now)
+            case Page():
+                content = {
+                    "number": effect.number, "reason": effect.reason, "late_by_s": effect.late_by.total_seconds(),
+                    "epoch": incident.epoch,
+                }  # fmt: skip
+                # Pages of the ladder can be dropped together; one outside it goes out whatever the ladder does.
+                template = outbox.LADDER_PAGE if effect.number > 0 else ""
+                row_id = page_id(incident.id, effect)
+                row = message(id=row_id, kind="page", payload=content, target=effect.target, template=template)
+                outbox.add_once(self._connection, row, now)
+
+    def _work(
+        self, incident_id: str, effect: RunDiagnostics | DrawPlan | RereadTarget | RunStep, now: datetime
+    ) -> None:
+        work = partial(outbox.Wanted, incident_id=incident_id, lane="work")
+        match effect:
+            case RunDiagnostics():
+                row_id = f"{incident_id}:diagnose:{incidents.next_serial(self._connection, incident_id)}"
+                row = work(id=row_id, kind="diagnose", payload={"names": list(effect.names)})
+                outbox.add_once(self._connection, row, now)
+            case DrawPlan():
+                row = work(id=f"draw:{effect.plan_id}", kind="draw", payload={"plan_id": effect.plan_id})
+                outbox.arm(self._connection, row, now)
+            case RereadTarget():
+                row = work(id=f"reread:{effect.plan_id}", kind="reread", payload={"plan_id": effect.plan_id})
+                outbox.arm(self._connection, row, now)
+            case RunStep():
+                payload = {"plan_id": effect.plan_id, "index": effect.index}
+                row = work(id=f"step:{effect.plan_id}:{effect.index}", kind="step", payload=payload)
+                outbox.arm(self._connection, row, now, after=effect.after)
+
+    def _keep(self, incident_id: str, found: incidents.Stored | None) -> Incident | None:
+        self._read[incident_id] = found
+        return found.incident if found else None
+
+
+def page_id(incident_id: str, page: Page) -> str:
+    """The id of a page: the same page has the same id, however often it is decided."""
+    content = canonical([incident_id, page.unique, page.number, page.target])
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
