@@ -118,6 +118,8 @@ class Deliverer:
             return True
         # The last look before the call: a frozen or late process must not send what another one has taken over.
         if not self._store.still_mine(job, self._engine.now(), CALL_MARGIN):
+            # Dropped or taken over: then this changes nothing. Too little lease left: it may be claimed again at once.
+            self._store.try_later(job, self._engine.now(), "its lease was nearly over", tried=False)
             return False
         if place.ts:
             self._chat.update(place.channel, place.ts, message)
@@ -149,7 +151,7 @@ class Deliverer:
                 return True
             return False
         if ts:
-            self._store.delivered(job, now, place.channel, ts)
+            self._store.found(job, now, place.channel, ts)
             log.info("found %s after an unknown result", job.id, extra={"action": "found"})
             return True
         return False
