@@ -27,7 +27,7 @@ from bot import runbook
 from bot.config import build
 from bot.config.checks import Profile, check_system
 from bot.config.explain import explain
-from bot.config.references import Resolver, overridden_secrets, override
+from bot.config.references import Resolver, overridden_secrets, override, places
 from bot.config.settings import (
     BackendConfig,
     BackendKind,
@@ -138,9 +138,11 @@ class _Reader:
 
     def shaped(self, marked: Marked, model: type[M]) -> M | None:
         """The document as the model, references filled in; None when it does not fit."""
-        overridden = override(marked.value, self.env) if model is ConfigShape else frozenset()
+        overridden = places(self.env) if model is ConfigShape else frozenset()
         resolver = Resolver(marked=marked, env=self.env, is_lenient=self.is_lenient, overridden=overridden)
         value: Any = resolver.resolve()
+        if model is ConfigShape:
+            override(value, self.env)
         self.problems += resolver.problems
         self.secrets += resolver.secrets
         try:

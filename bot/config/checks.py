@@ -30,10 +30,11 @@ class Profile:
 
     def problem(self, at: At, text: str, *, warning: bool = False) -> Problem:
         """A complaint about a key of the profile, in the file that set it."""
-        if _is_set(self.shape, at):
-            return self.marked.problem(at, text, warning=warning)
-        if _is_set(self.defaults, at):
-            return self.main.problem(("defaults", *at), text, warning=warning)
+        for end in range(len(at), 0, -1):
+            if _is_set(self.shape, at[:end]):
+                return self.marked.problem(at, text, warning=warning)
+            if _is_set(self.defaults, at[:end]):
+                return self.main.problem(("defaults", *at), text, warning=warning)
         return self.marked.problem((), text, warning=warning)
 
     def is_written(self, at: At) -> bool:

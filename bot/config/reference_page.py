@@ -72,7 +72,7 @@ def _section(
         told[inner] = path
         yield f"\n### `{path}`\n\n{_cell(inner.__doc__)}\n"
         if inner is BackendShape:
-            yield "Every other key is a setting of that kind; names that end in token, password, secret or key are secrets.\n"
+            yield "Every other key is a setting of that kind; what ends in token, password or key is a secret.\n"
         yield from _section(inner, f"{path}.", told)
 
 

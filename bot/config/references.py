@@ -52,14 +52,12 @@ class Resolver:
             return {key: self._walk(item, (*at, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self._walk(item, (*at, number)) for number, item in enumerate(value)]
-        if at in self.overridden:
-            return value
         is_secret = _is_secret(at)
         text = str(value)
         if is_secret and value is not None and not _REFERENCE.fullmatch(text):
             self._flaw(at, f'"{at[-1]}" is a secret and must not be written here; use ${{env:NAME}} or ${{file:/path}}')
             return ""
-        if not isinstance(value, str):
+        if not isinstance(value, str) or at in self.overridden:
             return value
         if at == ("database", "url") and (found := _PASSWORD_IN_URL.search(text)) and "${" not in found[1]:
             self._flaw(at, "the password must not be written in the address; use ${env:NAME} in its place")
@@ -105,9 +103,13 @@ class Resolver:
         self.problems.append(self.marked.problem(at, text))
 
 
-def override(value: dict[str, Any], env: Mapping[str, str]) -> frozenset[At]:
-    """Put what the environment sets into the document, in place. Returns the places that were set."""
-    done: set[At] = set()
+def places(env: Mapping[str, str]) -> frozenset[At]:
+    """The places that the environment sets."""
+    return frozenset(at for name, at in OVERRIDES.items() if env.get(name))
+
+
+def override(value: dict[str, Any], env: Mapping[str, str]) -> None:
+    """Put what the environment sets into the document, in place."""
     for name, at in OVERRIDES.items():
         if not env.get(name):
             continue
@@ -118,8 +120,6 @@ def override(value: dict[str, Any], env: Mapping[str, str]) -> frozenset[At]:
             group = group.get(str(key)) if isinstance(group, dict) else None
         if isinstance(group, dict):
             group[str(at[-1])] = env[name]
-            done.add(at)
-    return frozenset(done)
 
 
 def overridden_secrets(env: Mapping[str, str]) -> list[Secret]:

@@ -60,7 +60,7 @@ def _text(given: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(duration)]
-Channel = Annotated[str, BeforeValidator(_channel)]
+Channel = Annotated[str | None, BeforeValidator(_channel)]  # None only where the key is left out
 Words = Annotated[list[str], BeforeValidator(_listed)]
 Text = Annotated[str, BeforeValidator(_text)]
 SecretText = Annotated[Secret, BeforeValidator(lambda given: Secret("" if given is None else str(given)))]
@@ -259,7 +259,7 @@ class BackendShape(BaseModel):
 class DefaultsShape(Shape):
     """Keys that mlops.yaml sets for every system and system.yaml may set anew. None: not set."""
 
-    channel: Channel | None = Field(None, description="Where its incidents are posted.")
+    channel: Channel = Field(None, description="Where its incidents are posted.")
     owner: Text | None = Field(None, description="The team that owns it, for people to read.")
     catch_all: Words | None = Field(
         None, description="Targets of a page that would reach nobody. Never empty; default: the channel."

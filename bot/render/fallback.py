@@ -12,6 +12,7 @@ from bot.render.templating import Block, elements, span
 from bot.words import cut, harmless, visible
 
 _UNSAID = frozenset({"lead", "buttons", "menu", "call", "rows"})
+_NO_WORDS = "A message without words; look into the incident."
 _VALUE, _WHOLE, _PART = 700, 8_400, 2_900
 
 
@@ -22,14 +23,13 @@ def fallback(context: Context) -> tuple[str, list[Block]]:
     parts = [plain[start : start + _PART] for start in range(0, len(plain), _PART)]
     blocks: list[Block] = [
         {"type": "section", "text": {"type": "plain_text", "text": part, "emoji": False}}
-        for part in parts
-        if part.strip()
+        for part in (part if part.strip() else _NO_WORDS for part in parts or [_NO_WORDS])
     ]
     found = elements(getattr(context, "buttons", ()), getattr(context, "menu", ()))
     if found:
         blocks.append({"type": "actions", "elements": found})
     text = " · ".join([harmless(context.lead, 700), *(harmless(line, 200) for line in told[:6])])
-    return text, blocks
+    return text if text.strip() else _NO_WORDS, blocks
 
 
 def _facts(context: Context) -> Iterable[str]:

@@ -66,7 +66,7 @@ def samples() -> Samples:
 
 def story(word: str) -> Samples:
     """The samples; with a `word`, it stands in every text that comes from outside."""
-    cast = _Cast(word)
+    cast = Cast(word)
     return {
         "headline": tuple(_headlines(cast)),
         "card": tuple(_cards(cast)),
@@ -81,7 +81,7 @@ def story(word: str) -> Samples:
     }
 
 
-class _Cast:
+class Cast:
     """The people, the system and the incident of the story."""
 
     def __init__(self, word: str) -> None:
@@ -194,7 +194,7 @@ def _steps(steps: tuple[Step, ...], state: PlanState) -> tuple[Step, ...]:
     return (*told, *steps[len(told) :])
 
 
-def _headlines(cast: _Cast) -> Iterator[tuple[str, Context]]:
+def _headlines(cast: Cast) -> Iterator[tuple[str, Context]]:
     ladder = cast.incident().escalation
     paged = Paged(number=1, at=NOW - _MINUTE, whom=("user:U0ALICE",), late_by=timedelta(0))
     late = Paged(
@@ -222,7 +222,7 @@ def _headlines(cast: _Cast) -> Iterator[tuple[str, Context]]:
         yield title, headline(cast.incident(**changes), cast.policy, NOW, ("rollback", "reload"), cast.book().title)
 
 
-def _cards(cast: _Cast) -> Iterator[tuple[str, Context]]:
+def _cards(cast: Cast) -> Iterator[tuple[str, Context]]:
     incident = cast.incident()
     for state in PlanState:
         yield state.value, card(incident, cast.plan(state), cast.policy, NOW)
@@ -230,7 +230,7 @@ def _cards(cast: _Cast) -> Iterator[tuple[str, Context]]:
     yield "alone", card(incident, cast.plan(PlanState.RUNNING, votes=(glass,), replaces="PLN-3"), cast.policy, NOW)
 
 
-def _pages(cast: _Cast) -> Iterator[tuple[str, Context]]:
+def _pages(cast: Cast) -> Iterator[tuple[str, Context]]:
     late = {"number": 2, "reason": "level 2", "late_by_s": 47 * 60, "repeated": True}
     glass = {"number": 0, "reason": cast.says("break glass by @Alice: nobody else answers"), "late_by_s": 0}
     acked = {"state": IncidentState.ACKNOWLEDGED, "owner": cast.alice, "plans": (cast.plan(PlanState.FAILED),)}
@@ -239,7 +239,7 @@ def _pages(cast: _Cast) -> Iterator[tuple[str, Context]]:
     yield "break glass", page(cast.incident(**acked), glass, cast.policy, NOW)
 
 
-def _diagnoses(cast: _Cast) -> Iterator[tuple[str, Context]]:
+def _diagnoses(cast: Cast) -> Iterator[tuple[str, Context]]:
     rows = [[cast.says("accuracy"), "0.41", "at least 0.8"], [cast.says("latency_p95"), "0.02 s", "at most 1"]]
     data: dict[str, object] = {
         "diagnostic": "current", "sentence": cast.says("accuracy is out of bounds: 0.41, at least 0.8"), "rows": rows,
@@ -252,7 +252,7 @@ def _diagnoses(cast: _Cast) -> Iterator[tuple[str, Context]]:
     })  # fmt: skip
 
 
-def _summaries(cast: _Cast) -> Iterator[tuple[str, Context]]:
+def _summaries(cast: Cast) -> Iterator[tuple[str, Context]]:
     plans = (cast.plan(PlanState.VOID), cast.plan(PlanState.VERIFIED))
     ended = cast.incident(
         state=IncidentState.RESOLVED, resolved_at=NOW, resolved_by=cast.bob, first_acked_at=NOW - 2 * _MINUTE,

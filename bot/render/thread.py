@@ -11,6 +11,7 @@ from bot.policy import Policy
 from bot.render.contexts import Checklist, Diagnosis, Entry, Name, Note, Summary
 from bot.render.parts import action_button, called, elapsed, lead, name_of, paged_lines, plan_line
 from bot.runbook import Runbook
+from bot.words import visible
 
 _ROWS = 200
 _REFUSALS_SHOWN, _PAGES_SHOWN = 8, 8
@@ -58,9 +59,10 @@ def note(data: Mapping[str, object]) -> Note:
     """A remark. `data`: text, and the user id of who made it."""
     by = str(data.get("by") or "")
     text = str(data.get("text") or "")
+    shown = visible(text[:4_000]).split("\n")
     return Note(
-        lead=text.partition("\n")[0][:300] or "A note",
-        said=text or "(no words)",
+        lead=next((line.strip()[:300] for line in shown if line.strip()), "A note"),
+        said=text if any(line.strip() for line in shown) else "(no words)",
         by=None if by in {"", "mlops-bot"} else Name(name=by, user_id=by),
     )
 

@@ -1,0 +1,224 @@
+"""What each message says at each moment, and which buttons it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.model import IncidentKind, IncidentState, PlanState, StepState
+from bot.render import Message, Renderer, card, headline, page
+from bot.render.samples import NOW, Cast
+from bot.render.templating import span
+
+RENDERER = Renderer(Path(__file__).resolve().parents[2] / "templates")
+CAST = Cast("")
+
+
+def shown(message: Message) -> str:
+    """All words of a message, in order."""
+    return "\n".join(words(block) for block in message.blocks)
+
+
+def words(block: Mapping[str, Any]) -> str:
+    holders = [block.get("text"), *block.get("fields", []), *block.get("elements", [])]
+    return "\n".join(str(holder["text"]) for holder in holders if isinstance(holder, dict) and "text" in holder)
+
+
+def buttons(message: Message) -> dict[str, dict[str, Any]]:
+    return {
+        item["action_id"]: item for block in message.blocks if block["type"] == "actions" for item in block["elements"]
+    }
+
+
+def choices(message: Message) -> list[str]:
+    menu = buttons(message).get("more", {"options": []})
+    return [option["value"].partition("|")[0] for option in menu["options"]]
+
+
+def a_card(state: PlanState, **changes: object) -> Message:
+    return RENDERER.render("card", card(CAST.incident(), CAST.plan(state, **changes), CAST.policy, NOW))
+
+
+def a_headline(offered: tuple[str, ...] = ("rollback", "reload"), **changes: object) -> Message:
+    return RENDERER.render("headline", headline(CAST.incident(**changes), CAST.policy, NOW, offered, "Accuracy"))
+
+
+# headline
+
+
+def test_a_new_p1_calls_who_is_on_call_and_says_who_is_next() -> None:
+    message = a_headline()
+    told = shown(message)
+    assert "*Open, nobody has it yet.* <@U0ALICE>" in told
+    assert "Next: @Alice at <!date^" in told
+    assert "*why P1:* accuracy 0.41 under the critical bound 0.80" in told
+    assert "3 firing of 5 +12 truncated: ModelAccuracyLow" in told
+    assert list(buttons(message)) == ["ack", "act:rollback", "details", "more"]
+    assert buttons(message)["ack"]["style"] == "primary"
+    assert {item["value"] for name, item in buttons(message).items() if name != "more"} == {"INC-7|1"}
+    assert choices(message) == ["diagnose", "runbook", "escalate", "snooze", "resolve"]
+
+
+def test_an_acknowledged_incident_offers_to_give_it_back() -> None:
+    message = a_headline(state=IncidentState.ACKNOWLEDGED, owner=CAST.alice, acked_at=NOW, acked_by=CAST.alice, epoch=2)
+    assert "<@U0ALICE> is on it" in shown(message)
+    assert list(buttons(message)) == ["act:rollback", "details", "more"]
+    assert choices(message) == ["diagnose", "runbook", "unack", "snooze", "resolve"]
+    assert buttons(message)["details"]["value"] == "INC-7|2"
+
+
+def test_a_resolved_incident_has_no_buttons() -> None:
+    message = a_headline(state=IncidentState.RESOLVED, resolved_at=NOW, resolved_by=CAST.bob)
+    assert buttons(message) == {}
+    assert "*Resolved* by @Bob" in shown(message)
+
+
+def test_an_action_that_is_under_way_is_not_offered_again() -> None:
+    message = a_headline(plans=(CAST.plan(PlanState.PENDING),))
+    assert "act:reload" in buttons(message)
+    assert "act:rollback" not in buttons(message)
+
+
+def test_nothing_is_recommended_where_no_runbook_says_so() -> None:
+    assert list(buttons(a_headline(()))) == ["ack", "details", "more"]
+
+
+def test_a_change_pages_nobody_and_cannot_be_acknowledged() -> None:
+    message = a_headline(kind=IncidentKind.CHANGE)
+    assert list(buttons(message)) == ["details"]
+    assert "Nobody is paged." in shown(message)
+
+
+# card
+
+
+def test_the_preview_says_everything_an_approver_binds_themselves_to() -> None:
+    message = a_card(PlanState.PENDING)
+    told = shown(message)
+    for fact in (
+        "`v3` → `v2`", "*Because* v2 is the last known-good", "1. Point alias champion", "– *to do*", "every caller of",
+        "rollback intent_classifier to 3", "@bob", "not the person who asked", "*Waiting for approval* until <!date^",
+        "1 needed, 0 so far", "*Warning:*", "asked for by @Alice",
+    ):  # fmt: skip
+        assert fact in told, fact
+    approve = buttons(message)["approve"]
+    plan = CAST.plan(PlanState.PENDING)
+    assert approve["value"] == f"PLN-4|{plan.digest[:16]}"
+    assert approve["confirm"]["text"]["text"] == (
+        "Roll back intent_classifier from v3 to v2. This changes intent_classifier in production."
+    )
+    assert (approve["style"], buttons(message)["reject"]["style"]) == ("primary", "danger")
+
+
+@pytest.mark.parametrize("state", [state for state in PlanState if state is not PlanState.PENDING])
+def test_only_a_waiting_plan_can_be_approved(state: PlanState) -> None:
+    assert not {"approve", "reject"} & buttons(a_card(state)).keys()
+
+
+@pytest.mark.parametrize("state", [state for state in PlanState if state is not PlanState.VERIFIED])
+def test_no_other_state_sounds_like_success(state: PlanState) -> None:
+    message = a_card(state)
+    told = f"{message.text}\n{shown(message)}".lower()
+    assert "verified" not in told
+    assert "success" not in told.replace("this is no success yet", "")
+
+
+def test_the_result_carries_durations_approver_and_time() -> None:
+    message = a_card(PlanState.VERIFIED)
+    told = shown(message)
+    assert "*Verified* from the serving side after 60 s." in told
+    assert "– *done*, 60 s" in told
+    assert "Approved by @Bob at <!date^" in told
+    assert list(buttons(message)) == ["undo"]
+
+
+def test_a_failed_plan_says_what_was_changed_and_offers_the_way_back() -> None:
+    assert "Part of it was changed" in shown(a_card(PlanState.FAILED))
+    assert list(buttons(a_card(PlanState.FAILED))) == ["undo"]
+    steps = tuple(replace(step, state=StepState.FAILED) for step in CAST.plan(PlanState.FAILED).steps)
+    untouched = a_card(PlanState.FAILED, steps=steps)
+    assert "Nothing was changed." in shown(untouched)
+    assert buttons(untouched) == {}
+
+
+def test_without_an_inverse_there_is_no_undo() -> None:
+    draft = replace(CAST.draft(), inverse={}, inverse_text="")
+    assert buttons(a_card(PlanState.VERIFIED, draft=draft)) == {}
+    assert "There is none." in shown(a_card(PlanState.PENDING, draft=draft))
+
+
+def test_breaking_the_glass_is_shown_with_its_reason() -> None:
+    context = card(CAST.incident(), CAST.plan(PlanState.RUNNING), CAST.policy, NOW)
+    vote = replace(context.votes[0], break_glass="nobody else answers")
+    assert "breaking the glass: nobody else answers" in shown(RENDERER.render("card", replace(context, votes=(vote,))))
+
+
+# page
+
+
+def test_a_page_says_how_late_it_is_and_that_it_may_be_repeated() -> None:
+    data = {"number": 2, "reason": "level 2", "late_by_s": 2820.0, "repeated": True}
+    message = RENDERER.page(CAST.incident(), data, CAST.policy, NOW)
+    assert "late by 47 min (may be repeated)" in message.text
+    assert "This page may be repeated" in shown(message)
+    assert list(buttons(message)) == ["ack", "takeover"]
+
+
+@pytest.mark.parametrize("data", [{}, {"number": "x", "late_by_s": "nan"}, {"late_by_s": -5}, {"late_by_s": 1e300}])
+def test_a_page_with_odd_data_still_goes_out(data: dict[str, object]) -> None:
+    context = page(CAST.incident(), data, CAST.policy, NOW)
+    assert context.late_by == timedelta(0)
+    assert RENDERER.render("page", context).failed == ""
+
+
+def test_a_page_takes_its_lateness_as_a_span_too() -> None:
+    assert page(CAST.incident(), {"late_by": timedelta(minutes=3)}, CAST.policy, NOW).late_by == timedelta(minutes=3)
+
+
+def test_a_page_for_somebody_elses_incident_says_who_has_it() -> None:
+    incident = CAST.incident(state=IncidentState.ACKNOWLEDGED, owner=CAST.bob, plans=(CAST.plan(PlanState.FAILED),))
+    message = RENDERER.page(incident, {"number": 0, "reason": "break glass"}, CAST.policy, NOW)
+    assert "*Who has it:* @Bob" in shown(message)
+    assert "Roll back intent_classifier from v3 to v2: failed" in shown(message)
+    assert list(buttons(message)) == ["takeover"]
+
+
+# the others
+
+
+def test_a_silent_backend_is_said_to_be_silent() -> None:
+    message = RENDERER.diagnosis({"diagnostic": "health", "sentence": "It does not answer.", "available": False})
+    assert shown(message).startswith("*Not available:* It does not answer.")
+
+
+def test_a_runbook_that_is_gone_is_said_to_be_gone() -> None:
+    assert "This runbook is gone" in RENDERER.runbook(CAST.incident(), None).text
+
+
+def test_a_runbook_offers_its_actions_while_the_incident_is_open() -> None:
+    message = RENDERER.runbook(CAST.incident(), CAST.book())
+    assert list(buttons(message)) == ["act:rollback", "act:reload"]
+    assert "☐ 2. Roll back if a new version went live." in shown(message)
+    ended = CAST.incident(state=IncidentState.RESOLVED, resolved_at=NOW)
+    assert buttons(RENDERER.runbook(ended, CAST.book())) == {}
+
+
+@pytest.mark.parametrize(
+    "seconds, told",
+    [
+        (0, "0 s"),
+        (1.54, "1.5 s"),
+        (59, "59 s"),
+        (300, "5 min"),
+        (7_500, "2 h 5 min"),
+        (273_600, "3 d 4 h"),
+        (-5, "0 s"),
+    ],
+)
+def test_spans_are_told_in_words(seconds: float, told: str) -> None:
+    assert span(timedelta(seconds=seconds)) == told
