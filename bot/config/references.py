@@ -59,13 +59,13 @@ class Resolver:
             return ""
         if not isinstance(value, str) or at in self.overridden:
             return value
-        if at == ("database", "url") and (found := _PASSWORD_IN_URL.search(text)) and "${" not in found[1]:
+        if (found := _PASSWORD_IN_URL.search(text)) and "${" not in found[1]:
             self._flaw(at, "the password must not be written in the address; use ${env:NAME} in its place")
             return ""
         filled = _REFERENCE.sub(lambda reference: self._one(reference[1], at, is_secret=is_secret), text)
         if is_secret and filled:
             self.secrets.append(Secret(filled))
-        if at == ("database", "url") and (found := _PASSWORD_IN_URL.search(filled)):
+        if found := _PASSWORD_IN_URL.search(filled):
             self.secrets.append(Secret(found[1]))
         return filled
 

@@ -61,6 +61,11 @@ PROFILE_MISTAKES = [
         'system.yaml:4: unknown kind of backend "promotheus"; did you mean "prometheus"?',
     ),
     ('url: "http://prom:9090"', "uri: x", 'system.yaml:4: prometheus has no setting "uri"; did you mean "url"?'),
+    (
+        '"http://prom:9090"',
+        '"http://me:pw@prom:9090"',
+        "system.yaml:4: the password must not be written in the address",
+    ),
     ('url: "http://prom:9090"', "url: [x]", 'system.yaml:4: setting "url" must be one value'),
     ('"${env:MLFLOW_TOKEN}"', "abc", 'system.yaml:5: "token" is a secret and must not be written here'),
     ("service: ranker", "service: rankr", 'system.yaml:8: unknown service "rankr"; did you mean "ranker"?'),
