@@ -122,7 +122,7 @@ class Control:
         return web.json_response({"ok": True, "connections": count})
 
     async def config(self, request: web.Request) -> web.Response:
-        """{request_url?, verify?, token_revoked?, retry_everything?, people?, channels?}."""
+        """{request_url?, verify?, token_revoked?, retry_everything?, people?, channels?, guide?, verbs?}."""
         body = await request.json()
         delivery = self._world.delivery
         if "request_url" in body:
@@ -133,6 +133,8 @@ class Control:
             delivery.request_url = url
         self._world.token_revoked = bool(body.get("token_revoked", self._world.token_revoked))
         delivery.retry_everything = bool(body.get("retry_everything", delivery.retry_everything))
+        self._world.guide = body.get("guide", self._world.guide)
+        self._world.verbs.update(body.get("verbs") or {})
         setup.fill(self._world, body.get("people") or [], body.get("channels") or {},
                    body.get("usergroups") or {})  # fmt: skip
         self._world.changed("config")

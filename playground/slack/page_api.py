@@ -33,8 +33,14 @@ def add_routes(app: web.Application, world: World, socket: SocketMode) -> None:
     app.router.add_post("/ui/do", page.do)
     app.router.add_get("/ui/envelopes", page.envelopes)
     app.router.add_get("/ui/file/{id}", page.file)
-    if STATIC.is_dir():
-        app.router.add_static("/static/", STATIC)
+    app.router.add_static("/static/", STATIC)
+    app.on_response_prepare.append(_always_ask)
+
+
+async def _always_ask(request: web.Request, response: web.StreamResponse) -> None:
+    """Let browsers ask whether a module is still the same; a stale one beside fresh ones breaks the page."""
+    if request.path.startswith("/static/"):
+        response.headers["Cache-Control"] = "no-cache"
 
 
 class PageApi:
@@ -52,14 +58,15 @@ class PageApi:
         return web.FileResponse(path, headers={"Cache-Control": "no-store"})
 
     def _who(self, key: Any) -> str:
-        user = self._world.state.user_named(str(key or ""))
+        people = (u for u in self._world.state.users.values() if not u.is_bot)
+        user = self._world.state.user_named(str(key)) if key else next(people, None)
         if user is None or user.is_bot:
             names = ", ".join(u.name for u in self._world.state.users.values() if not u.is_bot)
             raise CannotDo(f"nobody is called {key!r}; there are {names}")
         return user.id
 
     async def state(self, request: web.Request) -> web.Response:
-        """GET /ui/state?as=…"""
+        """GET /ui/state?as=…; without `as`, what the first person sees."""
         try:
             user = self._who(request.query.get("as"))
         except CannotDo as error:

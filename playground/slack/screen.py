@@ -38,7 +38,9 @@ def screen(world: World, user: str) -> Json:
         "home_open": user in state.home_open,
         "files": _files(world, user),
         "commands": [{"command": c.command, "description": c.description,
-                      "usage_hint": c.usage_hint} for c in world.manifest.commands.values()],
+                      "usage_hint": c.usage_hint, "verbs": world.verbs.get(c.command, [])}
+                     for c in world.manifest.commands.values()],
+        "guide": world.guide,
         "shortcuts": [{"name": s.name, "callback_id": s.callback_id, "kind": s.kind}
                       for s in world.manifest.shortcuts],
         "lint": len(world.lint), "failures": len(world.failures),

@@ -76,6 +76,8 @@ class World:
     log: list[Call] = field(default_factory=list)
     lint: list[Lint] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    guide: list[Json] | None = None  # the page's "How to play": [{text, done, go?}]
+    verbs: dict[str, list[Json]] = field(default_factory=dict)  # command → [{usage, about}], for completion
     token_revoked: bool = False
     revision: int = 0
     listeners: list[Callable[[Json], None]] = field(default_factory=list)

@@ -3,7 +3,7 @@
 import { act } from "./api.js";
 import { announce, h } from "./dom.js";
 import { notice, show } from "./overlays.js";
-import { app, channelOf, directMessage, nameOf, redraw, remember } from "./store.js";
+import { app, channelOf, nameOf, redraw, remember } from "./store.js";
 
 const refreshers = [];
 /** Register what fetches the state anew. */
@@ -65,7 +65,9 @@ export function closeThread() {
 function keepPlace() {
   remember.set("place", app.ui.place);
   const { kind, id } = app.ui.place;
-  history.replaceState(null, "", kind === "channel" && id ? `/archives/${id}${location.search.replace(/^\?.*/, "")}` : "/");
+  // The person is in the address, so that two windows can be two people and survive a reload.
+  const path = kind === "channel" && id ? `/archives/${id}` : "/";
+  history.replaceState(null, "", `${path}?as=${encodeURIComponent(app.state.me.name)}`);
 }
 
 /** Look at the workspace as somebody else. */
@@ -76,6 +78,7 @@ export async function become(id) {
   ui.newSince = {};
   remember.set("me", id);
   await Promise.all(refreshers.map((work) => work()));
+  keepPlace();
   announce(`You are now ${nameOf(id)}`);
   document.dispatchEvent(new CustomEvent("played", { detail: { did: "become", who: id } }));
 }
@@ -119,5 +122,3 @@ export async function copy(text, what) {
     notice(`The browser did not allow copying. ${what}: ${text.slice(0, 300)}`);
   }
 }
-
-export { directMessage };

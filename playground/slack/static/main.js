@@ -39,23 +39,19 @@ async function refresh() {
 async function fetchOnce() {
   const who = app.ui.me;
   const fresh = await fetchState(who, app.state?.me.id === who ? app.state.rev : null);
-  if (fresh.status === 404) return restart();
-  if (fresh.unchanged) return;
+  if (fresh.status === 404 && who) {
+    // Remembered from another workspace: take whoever comes first in this one.
+    app.ui.me = "";
+    isStale = true;
+    return;
+  }
+  if (fresh.unchanged || app.ui.me !== who) return;
   if (app.state && fresh.rev < app.state.rev) app.ui.seenReplies = {};
   app.state = fresh;
+  app.ui.me = fresh.me.id;
   app.fetchedAt = performance.now();
   settlePlace();
   redraw();
-}
-
-/** The remembered person does not exist here (another workspace ran before): take the first one. */
-async function restart() {
-  const ready = await (await fetch("/_sim/state")).json();
-  const names = Object.keys(ready.users);
-  const first = names.find((name) => ready.users[name] === app.ui.me) ?? names.find((name) => !name.includes("bot") && name !== app.ui.tried);
-  app.ui.tried = first;
-  app.ui.me = ready.users[first];
-  isStale = true;
 }
 
 // The place may not exist for this person: an outsider sees fewer channels.
@@ -70,14 +66,6 @@ function settlePlace() {
 function setOnline(isOnline) {
   app.isOnline = isOnline;
   document.getElementById("offline").hidden = isOnline;
-}
-
-async function chooseMe() {
-  const asked = new URLSearchParams(location.search).get("as");
-  app.ui.me = asked ?? remember.get("me");
-  if (app.ui.me) return;
-  const { users } = await (await fetch("/_sim/state")).json();
-  app.ui.me = Object.entries(users).find(([name]) => name !== "mlops")?.[1] ?? Object.values(users)[0];
 }
 
 function clicks(event) {
@@ -105,7 +93,7 @@ async function start() {
   document.addEventListener("keydown", escape);
   document.getElementById("veil").addEventListener("click", () => { app.ui.isSidebarOpen = false; redraw(); });
   onRefresh(refresh);
-  await chooseMe();
+  app.ui.me = new URLSearchParams(location.search).get("as") ?? remember.get("me", "");
   const place = remember.get("place");
   if (place) app.ui.place = place;
   await refresh();

@@ -1,6 +1,6 @@
 /* The middle of the page and the thread pane: headings, messages, Home, and where they are scrolled to. */
 
-import { closeThread, doAct, goHome, goTo } from "./acting.js";
+import { closeThread, goHome, goTo } from "./acting.js";
 import { act } from "./api.js";
 import { makeComposer } from "./composer.js";
 import { announce, fill, h, icon, keepList } from "./dom.js";
@@ -178,4 +178,3 @@ function markRead() {
 }
 
 document.addEventListener("visibilitychange", markRead);
-export { doAct };
