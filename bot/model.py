@@ -187,6 +187,7 @@ class Paged:
     whom: tuple[str, ...]  # user or channel ids
     late_by: timedelta
     why: str = ""  # why nobody could be reached, when `whom` is the catch-all
+    ladder: str = ""  # epoch and severity of the ladder that was climbed: "1.P0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

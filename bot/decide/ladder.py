@@ -67,7 +67,10 @@ def replan(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident,
     if ESCALATION.next(incident.escalation.state, "replanned") is None:
         return incident, ()
     system = policy.system(incident.subject.system)
-    moved = replace(incident, escalation=replanned(incident.escalation, system, incident.severity, now))
+    escalation = incident.escalation
+    # The severity may have been this one before: what its ladder has paged since it began is not paged again.
+    paged = max((page.number for page in escalation.paged if page.ladder == _ladder(incident)), default=0)
+    moved = replace(incident, escalation=replanned(escalation, system, incident.severity, now, paged=paged))
     return moved, timer(moved)
 
 
@@ -149,14 +152,14 @@ def _page_level(
     addresses, why = reached(policy, system, level.targets, now)
     whom = addresses or catch_all(policy, system, now)
     reason = f"level {level.number}" + (f" ({why})" if why else "")
-    unique = f"{incident.epoch}.{incident.severity}.{level.number}"
+    unique = f"{_ladder(incident)}.{level.number}"
     pages: list[Effect] = [
         Page(number=level.number, target=target, late_by=late_by, reason=reason, unique=unique) for target in whom
     ]
     pages.append(
         Record(kind="paged", by=SYSTEM, text=f"{reason}: {', '.join(whom)}", data={"level": str(level.number)})
     )
-    paged = Paged(number=level.number, at=now, whom=whom, late_by=late_by, why=why)
+    paged = Paged(number=level.number, at=now, whom=whom, late_by=late_by, why=why, ladder=_ladder(incident))
     return replace(incident, escalation=_advanced(escalation, paged, now)), pages, addresses
 
 
@@ -197,17 +200,23 @@ def _page_again(incident: Incident, now: datetime, policy: Policy) -> tuple[Inci
     late_by = max(now - due, timedelta(0))
     repeat = escalation.repeats + 1
     reason = f"level {level.number}, repeat {repeat}"
-    unique = f"{incident.epoch}.{incident.severity}.{level.number}.{repeat}"
+    unique = f"{_ladder(incident)}.{level.number}.{repeat}"
     pages: list[Effect] = [
         Page(number=level.number, target=target, late_by=late_by, reason=reason, unique=unique) for target in whom
     ]
     pages.append(
         Record(kind="paged", by=SYSTEM, text=f"{reason}: {', '.join(whom)}", data={"level": str(level.number)})
     )
-    log = (*escalation.paged, Paged(number=level.number, at=now, whom=whom, late_by=late_by, why=why))[-_PAGES_KEPT:]
+    paged = Paged(number=level.number, at=now, whom=whom, late_by=late_by, why=why, ladder=_ladder(incident))
+    log = (*escalation.paged, paged)[-_PAGES_KEPT:]
     again = now + escalation.repeat_every if escalation.state is EscalationState.REPEATING else None
     moved = replace(escalation, repeats=repeat, next_due_at=again, paged=log)
     return replace(incident, escalation=moved), tuple(pages)
+
+
+def _ladder(incident: Incident) -> str:
+    """Names this climb: levels are paged once in it."""
+    return f"{incident.epoch}.{incident.severity}"
 
 
 def _climb_text(before: Incident, after: Incident) -> str:

@@ -66,15 +66,18 @@ def due_at(escalation: Escalation, number: int) -> datetime:
     return escalation.base_at + escalation.levels[number - 1].after
 
 
-def replanned(escalation: Escalation, system: System, severity: Severity, now: datetime) -> Escalation:
+def replanned(
+    escalation: Escalation, system: System, severity: Severity, now: datetime, *, paged: int = 0
+) -> Escalation:
     """The same climb on the ladder of another severity.
 
-    A level whose people were paged already is not paged again; from where the two ladders part, every level is. Due
-    times stay absolute. But nobody is called late for a severity that is new: when the next level's time would long be
-    over, it is due now and the later ones keep their distance.
+    A level whose people were paged already is not paged again; from where the two ladders part, every level is, unless
+    it is among the first `paged` levels of the other ladder, paged when the severity was that one before. Due times
+    stay absolute. But nobody is called late for a severity that is new: when the next level's time would long be over,
+    it is due now and the later ones keep their distance.
     """
     ladder = ladder_for(system, severity)
-    number = 1 + _levels_shared(escalation, ladder)
+    number = 1 + max(_levels_shared(escalation, ladder), min(paged, len(ladder.levels)))
     fresh = replace(escalation, levels=ladder.levels, repeat_every=ladder.repeat_every, next_number=number)
     due = escalation.next_due_at
     if due is None:
