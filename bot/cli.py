@@ -39,6 +39,8 @@ _ENVIRONMENT = """environment:
 def run(arguments: Sequence[str]) -> int:
     """Parse and carry out one command line."""
     parser = _parser()
+    if list(arguments[:1]) == ["demo"]:  # the demo reads its own options
+        return _demo(argparse.Namespace(rest=list(arguments[1:])))
     try:
         given = parser.parse_args(arguments)
     except SystemExit as left:  # argparse has said what was wrong, or printed the help
@@ -72,8 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         return found
 
     add("serve", _serve, "run the bot").add_argument("--log-level", default="info")
-    demo = add("demo", _demo, "run everything on this machine: a small ML system, Prometheus, a local Slack, the bot")
-    demo.add_argument("rest", nargs=argparse.REMAINDER, help="see mlops-bot demo --help")
+    add("demo", _demo, "run everything on this machine: a small ML system, Prometheus, a local Slack, the bot")
     add("check", _check, "check configuration, profiles, runbooks and templates")
     add("doctor", _doctor, "ask every connection whether it works")
     manifest = add("manifest", _manifest, "print the Slack app's manifest")

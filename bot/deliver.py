@@ -53,6 +53,9 @@ class Chat(Protocol):
     def find(self, channel: str, *, thread_ts: str, delivery_id: str, since: datetime) -> str:
         """The ts of the message with this delivery id, "" when it is not there."""
 
+    def resolve(self, channel: str) -> str:
+        """The id of a channel given by name ("#ml-oncall"); ids come back as they are."""
+
     def direct(self, user_id: str) -> str:
         """The channel id of the direct conversation with a person."""
 
@@ -163,12 +166,12 @@ class Deliverer:
         if kind == "user":
             return Place(channel=self._chat.direct(name))
         if kind == "channel":
-            return Place(channel=name)
+            return Place(channel=self._chat.resolve(name))
         headline = self._store.place(job.incident_id)
         if kind == "thread":
             return Place(channel=headline[0], thread_ts=headline[1]) if headline else None
         incident = self._store.incident(job.incident_id)
-        return Place(channel=job.place_channel or incident.channel) if incident else None
+        return Place(channel=self._chat.resolve(incident.channel)) if incident else None
 
     def _turn(self, channel: str, now: datetime) -> datetime | None:
         """Take the channel's next turn: None when it is now, else when to come again."""

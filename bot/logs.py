@@ -34,6 +34,7 @@ def set_up(level: str, secrets: Iterable[str]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line(secrets))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("apscheduler", "slack_sdk", "urllib3", "mlops.bolt", "asyncio", "alembic"):
+    for noisy in ("apscheduler", "slack_sdk", "urllib3", "mlops.bolt", "asyncio", "alembic", "uvicorn"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    logging.getLogger("mlops.bolt").setLevel(logging.ERROR)  # Bolt warns of the environment variables it does not need
     logging.captureWarnings(capture=True)

@@ -56,7 +56,7 @@ class SlackChat:
     def post(self, channel: str, message: Message, *, thread_ts: str, delivery_id: str) -> tuple[str, str]:
         """Post a message with its delivery id in the metadata; returns (channel id, ts)."""
         metadata = Metadata(event_type=EVENT_TYPE, event_payload={"id": delivery_id})
-        kept: dict[str, Any] = {"channel": self._id(channel), "metadata": metadata, "unfurl_links": False}
+        kept: dict[str, Any] = {"channel": self.resolve(channel), "metadata": metadata, "unfurl_links": False}
         if thread_ts:
             kept["thread_ts"] = thread_ts
         answer = self._with_blocks("chat_postMessage", message, kept)
@@ -69,7 +69,7 @@ class SlackChat:
     def find(self, channel: str, *, thread_ts: str, delivery_id: str, since: datetime) -> str:
         """The ts of our message with this delivery id in the channel or thread, "" when it is not there."""
         kept: dict[str, Any] = {
-            "channel": self._id(channel), "include_all_metadata": True, "limit": 100,
+            "channel": self.resolve(channel), "include_all_metadata": True, "limit": 100,
             "oldest": f"{(since - _LOOK_BACK).timestamp():.6f}",
         }  # fmt: skip
         method = "conversations_replies" if thread_ts else "conversations_history"
@@ -104,7 +104,7 @@ class SlackChat:
         answer = self._call("auth_test")
         return f"{answer['user']} in {answer['team']}"
 
-    def _id(self, channel: str) -> str:
+    def resolve(self, channel: str) -> str:
         """A channel's id; names ("#ml-oncall") are looked up once."""
         if not channel.startswith("#"):
             return channel

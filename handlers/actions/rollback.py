@@ -14,7 +14,7 @@ from datetime import timedelta
 from bot.model import Draft, Plan
 from bot.policy import ModelProfile, System
 from bot.ports import Foreign, ModelVersion, Refusal, Scene, Seen
-from handlers._look import clock, length, listed, metrics_of, shown
+from handlers._look import length, listed, metrics_of, shown
 from handlers.actions import _serving
 from handlers.actions._proven import Proof, Prover, because
 from handlers.actions._target import (
@@ -93,8 +93,7 @@ class Rollback:
 
 def _known_good(scene: Scene, target: Target) -> Choice | Refusal:
     """The newest earlier version with a proof."""
-    names = [one.version for one in target.versions]
-    earlier = target.versions[names.index(target.current) + 1 :] if target.current in names else ()
+    earlier = _earlier(target)
     if not earlier:
         return Refusal(why=f"There is no version of {target.model.name} before {shown(target.current)} to go back to.")
     passed: list[str] = []
@@ -120,6 +119,18 @@ def _known_good(scene: Scene, target: Target) -> Choice | Refusal:
     ready = [one.version for one in earlier if one.status == READY]
     example = ready[0] if ready else earlier[0].version
     return Refusal(why=f"{why} If you know one, name it: `rollback {target.model.name} to {example}`.")
+
+
+def _earlier(target: Target) -> tuple[ModelVersion, ...]:
+    """Versions to consider, newest first: those before the newest of what the alias says and what is really served.
+
+    The two differ when somebody moved the alias and the server was not told; going back is then seen from what is served.
+    """
+    names = [one.version for one in target.versions]
+    if target.current not in names:
+        return ()
+    newest = min(names.index(version) for version in (target.current, target.served) if version in names)
+    return tuple(one for one in target.versions[newest + 1 :] if one.version != target.current)
 
 
 def _alias_is_right_already(scene: Scene, target: Target, prover: Prover) -> str:
@@ -220,10 +231,14 @@ def _draft(scene: Scene, target: Target, choice: Choice) -> Draft:
 
 def _recent(scene: Scene, model: ModelProfile) -> str:
     """Why this is a second rollback within a short time, "" when it is not."""
-    for move in scene.moves:
-        if move.by and move.what == f"alias {model.alias}" and scene.now - move.latest_at <= AGAIN_SOON:
-            ago = length(scene.now - move.latest_at)
-            return f"{model.alias} was moved by us only {ago} ago (at {clock(move.latest_at, scene.now)} UTC)."
+    plans = scene.incident.plans if scene.incident is not None else ()
+    begun = [(plan.started_at, f"plan {plan.id}") for plan in plans if plan.action == Rollback.name and plan.started_at]
+    begun += [
+        (move.latest_at, move.by) for move in scene.moves if move.by and move.what == f"alias {model.alias}"
+    ]  # fmt: skip
+    for at, by in begun:
+        if scene.now - at <= AGAIN_SOON:
+            return f"{model.alias} was rolled back only {length(scene.now - at)} ago ({by}); it may not be the cause."
     return ""
 
 

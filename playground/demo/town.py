@@ -73,6 +73,12 @@ class Town:
             self.stack = Stack(webhook=hook, metrics=metrics, cache_dir=cache_dir, pace=pace)
         self.bot: subprocess.Popen[bytes] | None = None
         self._workspace_runs = False
+        self._served_since = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long the first good version has been served, at least."""
+        return time.monotonic() - self._served_since
 
     @property
     def url(self) -> str:
@@ -90,6 +96,7 @@ class Town:
             self._workspace_runs = True
             if self.stack is not None:
                 self.stack.start()
+            self._served_since = time.monotonic()
             self.write_config()
             self.start_bot()
         except BaseException:
