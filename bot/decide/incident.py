@@ -47,7 +47,7 @@ def declared(incident: Incident | None, event: ev.Declared, now: datetime, polic
     allowed = (may_request if is_change else may_steer)(policy, system, event.by)
     if allowed.refused:
         record = Record(kind=f"refused.{allowed.code}", by=event.by, text=allowed.text)
-        return Decision(incident=incident, effects=(record,) if incident else (), why=allowed)
+        return Decision(incident=incident, effects=(record,), why=allowed)
     if incident is not None and (incident.is_open or incident.id == event.incident_id):
         text = f"{incident.id} is {incident.state} for {incident.subject.label}."
         return late(incident, "already_open" if incident.is_open else "already", text)
