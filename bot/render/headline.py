@@ -9,6 +9,7 @@ from bot.model import EscalationState, Incident, IncidentKind, IncidentState, Se
 from bot.policy import Policy
 from bot.render.contexts import Button, Headline, Name, NextLevel, Page
 from bot.render.parts import (
+    NOTEWORTHY,
     SEVERITY_WORDS,
     action_button,
     addressed,
@@ -172,11 +173,12 @@ def _tried(incident: Incident, policy: Policy) -> tuple[str, ...]:
 def _late_by(data: Mapping[str, object]) -> timedelta:
     given = data.get("late_by_s", data.get("late_by", 0))
     if isinstance(given, timedelta):
-        return given
+        return given if given >= NOTEWORTHY else timedelta(0)
     try:
-        return timedelta(seconds=max(float(str(given)), 0.0))
+        late = timedelta(seconds=max(float(str(given)), 0.0))
     except (ValueError, OverflowError):
         return timedelta(0)
+    return late if late >= NOTEWORTHY else timedelta(0)
 
 
 def _whole(value: object) -> int:

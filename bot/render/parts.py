@@ -33,6 +33,8 @@ STEP_WORDS = {
 _LABELS = {"rollback": "Roll back…", "set-image": "Set image…", "traffic": "Shift traffic…"}
 _BOT = "mlops-bot"
 
+NOTEWORTHY = timedelta(seconds=5)  # a page that is less late than this is on time for a person
+
 
 def name_of(who: Who | None) -> Name | None:
     """A person's name for a message, None where there is nobody."""
@@ -81,7 +83,7 @@ def paged_lines(incident: Incident, policy: Policy, newest: int) -> tuple[PagedL
     return tuple(
         PagedLine(
             number=paged.number, at=paged.at, whom=tuple(addressed(one, policy) for one in paged.whom),
-            late_by=paged.late_by, why=paged.why,
+            late_by=paged.late_by if paged.late_by >= NOTEWORTHY else timedelta(0), why=paged.why,
         )
         for paged in incident.escalation.paged[-newest:]
     )  # fmt: skip

@@ -226,8 +226,11 @@ def flat(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """The body of a block that Slack does not parse, on one line: without our escapes."""
-    return flat(text).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    """The body of a plain-text block on one line: without our escapes, and with nothing that could be parsed after all.
+
+    That Slack reads no mention in plain text is believed, not promised; angle quotes look the same and cannot be one.
+    """
+    return flat(text).replace("&lt;", "‹").replace("&gt;", "›").replace("&amp;", "&")
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> list[Block]:
@@ -262,5 +265,12 @@ def _button(button: Button) -> dict[str, Any]:
     return made
 
 
+_ANGLES = str.maketrans({"<": "‹", ">": "›"})
+
+
 def _plain_text(text: str) -> dict[str, Any]:
-    return {"type": "plain_text", "text": " ".join(visible(text[:2_000]).split()) or "-", "emoji": False}
+    return {
+        "type": "plain_text",
+        "text": " ".join(visible(text[:2_000]).translate(_ANGLES).split()) or "-",
+        "emoji": False,
+    }

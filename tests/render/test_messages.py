@@ -123,7 +123,7 @@ def test_hostile_words_format_nothing() -> None:
 def test_quotes_stay_quotes() -> None:
     message = find('it\'s "3" & <4>', "note", "raised")
     assert message.blocks[0]["text"]["text"] == 'it\'s "3" &amp; &lt;4&gt;'
-    assert find("it's <b>", "headline", "just opened").blocks[0]["text"]["text"] == "P1 high · it's <b>: it's <b>"
+    assert find("it's <b>", "headline", "just opened").blocks[0]["text"]["text"] == "P1 high · it's ‹b›: it's ‹b›"
 
 
 def test_mrkdwn_is_never_linked_by_slack_itself() -> None:
