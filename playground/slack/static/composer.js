@@ -23,7 +23,7 @@ export function makeComposer(host, { name, hasShortcuts = false }) {
   const listId = `${name}-offers`;
   const list = h("div.offers", { id: listId, role: "listbox", "aria-label": "Suggestions", hidden: true });
   const field = h("textarea", {
-    rows: "1", autocomplete: "off", spellcheck: "true", "aria-autocomplete": "list", "aria-controls": listId,
+    id: `${name}-field`, rows: "1", autocomplete: "off", spellcheck: "true", "aria-autocomplete": "list", "aria-controls": listId,
     oninput: changed, onkeydown: keys, onblur: () => setTimeout(hide, 150), onclick: changed,
   });
   const send = h("button.send", { type: "button", "aria-label": "Send", title: "Send (Enter)", onclick: submit }, icon(SEND));

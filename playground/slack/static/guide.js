@@ -37,12 +37,14 @@ document.addEventListener("played", ({ detail: { did, words = "", who } }) => {
   if (did === "send" && /rollback/i.test(words)) played.asked = who;
   if (did === "use" && /approve/i.test(words)) played[played.asked && played.asked !== who ? "approved" : "refused"] = true;
   if (did === "use") redraw();
-  sessionStorage.setItem("workspace.played", JSON.stringify(played));
+  sessionStorage.setItem("workspace.played", JSON.stringify({ rev: app.state.rev, played }));
 });
 
-export function recallPlayed() {
+/** What was played before a reload; a workspace that started anew meanwhile counts from a lower revision. */
+export function recallPlayed(state) {
   try {
-    app.ui.played = JSON.parse(sessionStorage.getItem("workspace.played")) ?? {};
+    const { rev, played } = JSON.parse(sessionStorage.getItem("workspace.played"));
+    app.ui.played = rev <= state.rev ? played : {};
   } catch {
     app.ui.played = {};
   }
@@ -68,9 +70,9 @@ onDraw((state, ui) => {
   fill(host,
     h("div.guide-head", null,
       h("h2", null, "How to play"),
-      h("span.note", null, next < 0 ? "The story is complete. Play on as you like." : `Step ${next + 1} of ${steps.length}`),
-      h("button.quiet", { type: "button", id: "close-guide", "aria-label": "Hide how to play", onclick: () => setOpen(false) }, icon(CROSS))),
-    h("ol.steps", null, steps.map((step, index) => stepNode(step, index, index === next))));
+      h("span.note", null, next < 0 ? "All done. Play on as you like." : `Step ${next + 1} of ${steps.length}`)),
+    h("ol.steps", null, steps.map((step, index) => stepNode(step, index, index === next))),
+    h("button.quiet", { type: "button", id: "close-guide", "aria-label": "Hide how to play", onclick: () => setOpen(false) }, icon(CROSS)));
 });
 
 function stepNode({ text, done, go }, index, isNext) {

@@ -46,7 +46,10 @@ async function fetchOnce() {
     return;
   }
   if (fresh.unchanged || app.ui.me !== who) return;
-  if (app.state && fresh.rev < app.state.rev) app.ui.seenReplies = {};
+  if (!app.state || fresh.rev < app.state.rev) {
+    app.ui.seenReplies = {};
+    recallPlayed(fresh);
+  }
   app.state = fresh;
   app.ui.me = fresh.me.id;
   app.fetchedAt = performance.now();
@@ -87,7 +90,6 @@ function escape(event) {
 
 async function start() {
   applyTheme();
-  recallPlayed();
   setUp();
   document.addEventListener("click", clicks);
   document.addEventListener("keydown", escape);

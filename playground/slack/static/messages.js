@@ -9,7 +9,7 @@ import { rawSheet } from "./inspector.js";
 import { glyph, link, mrkdwn, oneLine } from "./mrkdwn.js";
 import { lightbox, openMenu, CROSS } from "./overlays.js";
 import { DOTS } from "./elements.js";
-import { app, nameOf, personOf } from "./store.js";
+import { app, nameOf, personOf, workspaceNow } from "./store.js";
 
 const REPLY = "M4 5h16v11H10l-5 4v-4H4z";
 const SMILE = "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18M8.5 14.5a4 4 0 0 0 7 0M9 9.5h.01M15 9.5h.01";
@@ -60,7 +60,10 @@ function messageItem(message, isSame, isThread) {
   const files = (message.files ?? []).map((id) => state.files[id]);
   const fresh = isThread ? 0 : freshReplies(message);
   const isMarked = ui.focusTs === message.ts;
-  const sign = JSON.stringify([message, isSame, isThread, state.me.id, files, fresh, isMarked]);
+  const told = JSON.stringify(message);
+  // "3 minutes ago" and "today" grow old; everything else changes only when the workspace says so.
+  const minute = /ago\}|pretty\}/.test(told) ? Math.floor(workspaceNow() / 60) : 0;
+  const sign = [told, isSame, isThread, state.me.id, JSON.stringify(files), fresh, isMarked, minute].join("\n");
   return { key: message.ts, sign, build: () => messageNode(message, { isSame, isThread, files, fresh, isMarked }) };
 }
 
@@ -82,7 +85,7 @@ function messageNode(message, { isSame, isThread, files, fresh, isMarked }) {
       isSame ? h("span.vh", null, `${nameOf(message.user)}, ${clockTime(seconds)}`) : head(message, seconds),
       message.is_ephemeral ? h("p.only-you", null, icon(EYE), "Only visible to you") : null,
       message.broadcast && !isThread ? h("p.note", null, h("button.link", { type: "button", onclick: () => openThread(message.channel, message.thread_ts) }, "replied in a thread")) : null,
-      content(message), files.map(fileNode), reactions(message), isThread ? null : threadBar(message, fresh)),
+      content(message, isSame), files.map(fileNode), reactions(message), isThread ? null : threadBar(message, fresh)),
     tools(message, isThread));
 }
 
@@ -94,15 +97,17 @@ function head(message, seconds) {
     h("span.sender", null, nameOf(message.user)),
     isApp ? h("span.badge-app", null, "App") : person.title ? h("span.role", null, person.title) : null,
     h("a.time", { href: path.pathname + path.search, "data-place": path.pathname + path.search, title: fullTime(seconds) }, h("time", { datetime: new Date(seconds * 1000).toISOString() }, clockTime(seconds))),
+    message.edited ? edited(message) : null,
     message.pinned_to?.length ? h("span.note", null, "pinned") : null);
 }
 
-function content(message) {
+const edited = (message) => h("span.edited", { title: fullTime(Number(message.edited.ts)) }, "edited");
+
+function content(message, isSame) {
   const scene = { place: { channel: message.channel, ts: message.ts }, values: message.values };
-  const edited = message.edited ? h("span.edited", { title: fullTime(Number(message.edited.ts)) }, "edited") : null;
   return h("div.content", null,
     message.blocks?.length ? blocks(message.blocks, scene) : message.text ? h("div.prose", null, mrkdwn(message.text)) : null,
-    (message.attachments ?? []).map((a) => attachment(a, scene)), edited);
+    (message.attachments ?? []).map((a) => attachment(a, scene)), isSame && message.edited ? edited(message) : null);
 }
 
 function attachment(raw, scene) {

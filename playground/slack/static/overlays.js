@@ -99,8 +99,8 @@ export function confirm({ title, text, confirm: yes, deny: no, style }) {
       h("h2", { id: "confirm-title" }, plain(title)),
       h("div.prose", { id: "confirm-text" }, textNodes(text)),
       h("div.sheet-foot", null,
-        h("button.btn", { type: "button", onclick: say(false) }, plain(no)),
-        h(`button.btn.${style === "danger" ? "danger" : "primary"}`, { type: "button", autofocus: true, onclick: say(true) }, plain(yes))),
+        h("button.btn", { type: "button", autofocus: style === "danger", onclick: say(false) }, plain(no)),
+        h(`button.btn.${style === "danger" ? "danger" : "primary"}`, { type: "button", autofocus: style !== "danger", onclick: say(true) }, plain(yes))),
     );
     show(dialog, () => resolve(answer));
   });

@@ -85,6 +85,7 @@ onDraw((state, ui) => {
   if (isHome) fill(byId("home"), homeNode(state));
   else if (!isInside) fill(byId("outside"), outside(channel));
   else drawStream(state, ui, channel);
+  drawThread(state, ui, channel);
   document.title = titleOf(state, channel, isHome);
 });
 
@@ -120,7 +121,6 @@ function drawStream(state, ui, channel) {
   else parts.stream.settle();
   tellNew(place, channel.messages, state.me.id);
   byId("stream-empty").hidden = shown.length > 0;
-  drawThread(state, ui, channel);
   markRead();
 }
 
@@ -145,7 +145,7 @@ function tellNew(place, messages, me) {
 }
 
 function drawThread(state, ui, channel) {
-  const root = ui.thread && channel.messages.find((m) => m.ts === ui.thread.ts);
+  const root = ui.thread?.channel === channel.id && ui.place.kind === "channel" && channel.messages.find((m) => m.ts === ui.thread.ts);
   const pane = byId("thread");
   pane.hidden = !root;
   document.body.classList.toggle("has-thread", Boolean(root));
@@ -178,3 +178,4 @@ function markRead() {
 }
 
 document.addEventListener("visibilitychange", markRead);
+setInterval(redraw, 30_000); // for "3 minutes ago"
