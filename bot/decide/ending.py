@@ -47,8 +47,9 @@ def answered(plan: Plan) -> str:
 
 
 def shown(incident: Incident, plan: Plan, code: str, text: str, *effects: Effect) -> Decision:
-    """The plan changed: its card is shown anew."""
-    return changed(stored(incident, plan), code, text, *effects, ShowCard(plan_id=plan.id))
+    """The plan changed: its card is shown anew. Before it is drawn there is nothing to show."""
+    card = (ShowCard(plan_id=plan.id),) if plan.draft is not None else ()
+    return changed(stored(incident, plan), code, text, *effects, *card)
 
 
 def stored(incident: Incident, plan: Plan) -> Incident:
