@@ -50,10 +50,11 @@ class Town:
     def __init__(
         self, *, minute: str = "60s", page_port: int = 0, slack_mode: str = "socket", database_url: str = "",
         metrics: MonitoringPrograms | Literal["find"] | None = "find", cache_dir: Path | None = None,
-        with_system: bool = True, limits: str = "soft", group_interval: str = "5s",
+        with_system: bool = True, limits: str = "soft", group_interval: str = "5s", python: str = sys.executable,
     ) -> None:  # fmt: skip
         self.folder = Path(tempfile.mkdtemp(prefix="mlops-demo-"))
         self.minute = minute
+        self.python = python  # whose `bot` is started
         self.slack_mode = slack_mode
         self.database_url = database_url or f"sqlite:///{self.folder / 'mlops.db'}"
         self.webhook_token = secrets.token_hex(16)
@@ -173,7 +174,7 @@ class Town:
         began = time.monotonic()
         with self.log.open("ab") as log:
             self.bot = subprocess.Popen(
-                [sys.executable, "-m", "bot", "serve"], env=self.environment, stdout=log, stderr=log, cwd=self.folder
+                [self.python, "-m", "bot", "serve"], env=self.environment, stdout=log, stderr=log, cwd=self.folder
             )
         while wait and not self.is_ready():
             if self.bot.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
@@ -207,7 +208,7 @@ class Town:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command of the command line with the same environment."""
         return subprocess.run(
-            [sys.executable, "-m", "bot", *arguments], env=self.environment, capture_output=True, text=True, timeout=60,
+            [self.python, "-m", "bot", *arguments], env=self.environment, capture_output=True, text=True, timeout=60,
             check=False, cwd=self.folder,
         )  # fmt: skip
 
