@@ -16,7 +16,7 @@ class Verdict(StrEnum):
     """What an alert that came in means."""
 
     NEW = "new"  # an episode begins
-    CHANGED = "changed"  # a known episode is over
+    CHANGED = "changed"  # an episode that fired is over
     DUPLICATE = "duplicate"  # said before
     STALE = "stale"  # overtaken by something known that is later
 
@@ -30,7 +30,12 @@ class Judgement:
 
 
 def judge_episode(
-    *, firing: bool, starts_at: datetime, known_firing: bool | None, latest_starts_at: datetime | None
+    *,
+    firing: bool,
+    starts_at: datetime,
+    known_firing: bool | None,
+    latest_starts_at: datetime | None,
+    older_firing: bool = False,
 ) -> Judgement:
     """Judge one alert.
 
@@ -41,6 +46,9 @@ def judge_episode(
         overtaken = latest_starts_at is not None and latest_starts_at > starts_at
         if firing and not overtaken:
             return Judgement(verdict=Verdict.NEW, firing=True)
+        if not firing and older_firing:
+            # We missed the end of one episode and the beginning of the next; with the next, the older is over too.
+            return Judgement(verdict=Verdict.CHANGED, firing=False)
         # Ended before it was seen to begin, or begun before one that is known: kept as over, so that its own late
         # firing opens nothing.
         return Judgement(verdict=Verdict.STALE, firing=False)

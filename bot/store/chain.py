@@ -56,7 +56,7 @@ def cleaned(line: AuditLine) -> AuditLine:
     """The line as the database will give it back, so that its hash is over what is stored."""
     who = Who(team_id=clean(line.by.team_id), user_id=clean(line.by.user_id), name=clean(line.by.name))
     return AuditLine(
-        seq=0, at=line.at, kind=clean(line.kind), by=who, incident_id=line.incident_id, text=clean(line.text),
+        seq=0, at=line.at, kind=clean(line.kind), by=who, incident_id=clean(line.incident_id), text=clean(line.text),
         data=read_words(write_json(line.data)),
     )  # fmt: skip
 

@@ -112,16 +112,18 @@ def merge(connection: Connection, said: Alert, now: datetime) -> Merge:
     latest = connection.execute(
         select(alert.c.starts_at, alert.c.incident_id).where(*of_alert).order_by(alert.c.starts_at.desc()).limit(1)
     ).first()
+    overtaken = (*of_alert, alert.c.starts_at < said.starts_at, alert.c.firing)
+    older = connection.execute(select(alert.c.incident_id).where(*overtaken).with_for_update()).first()
     judged = judge_episode(
         firing=said.firing, starts_at=said.starts_at, known_firing=known.firing if known else None,
-        latest_starts_at=latest.starts_at if latest else None,
+        latest_starts_at=latest.starts_at if latest else None, older_firing=older is not None,
     )  # fmt: skip
     if known is None:
-        # A late word about an episode that a later one has overtaken belongs where the later one belongs.
-        owner = latest.incident_id if latest is not None and judged.verdict is Verdict.STALE else None
-        if judged.verdict is Verdict.NEW:
-            older = update(alert).where(*of_alert, alert.c.starts_at < said.starts_at, alert.c.firing)
-            connection.execute(older.values(firing=False, ends_at=said.starts_at))
+        # What is not an episode of its own belongs where the episode belongs that it closes, or that overtook it.
+        near = {Verdict.CHANGED: older, Verdict.STALE: latest}.get(judged.verdict)
+        owner = near.incident_id if near is not None else None
+        if judged.verdict in {Verdict.NEW, Verdict.CHANGED}:
+            connection.execute(update(alert).where(*overtaken).values(firing=False, ends_at=said.starts_at))
         _add_alert(connection, said, judged.firing, owner, now)
         return Merge(verdict=judged.verdict, incident_id=owner)
     values: dict[str, object] = {"last_seen_at": now}

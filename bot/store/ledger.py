@@ -23,7 +23,7 @@ _QUARANTINED = 1_000  # kept; a sender that is broken for a week must not fill t
 def first_time(connection: Connection, key: str, now: datetime) -> bool:
     """Remember that an event was handled; False when it was before."""
     row = upsert(connection, event_key).values(key=bounded(key), at=now)
-    return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+    return connection.execute(row.on_conflict_do_nothing().returning(event_key.c.key)).first() is not None
 
 
 def next_number(connection: Connection, name: str) -> int:
@@ -141,7 +141,7 @@ def add_move(connection: Connection, seen: Move) -> bool:
         system=clean(seen.system), model=clean(seen.model), what=clean(seen.what), from_version=clean(seen.from_),
         to_version=clean(seen.to), earliest_at=seen.earliest_at, latest_at=seen.latest_at, by=clean(seen.by),
     )  # fmt: skip
-    return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+    return connection.execute(row.on_conflict_do_nothing().returning(move.c.id)).first() is not None
 
 
 def moves(connection: Connection, system: str, model: str, limit: int) -> tuple[Move, ...]:

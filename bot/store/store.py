@@ -206,7 +206,7 @@ class Store:
     def redirect(self, job: Job, now: datetime, target: str, error: str) -> bool:
         """It cannot go where it should: it goes to `target` instead, from now on."""
         return self._settle(
-            job, "try_later", now, not_before=now, error=_error(error), unsure=False, target=target, attempt=0,
+            job, "try_later", now, not_before=now, error=_error(error), unsure=False, target=clean(target), attempt=0,
             **_place("", ""),
         )  # fmt: skip
 

@@ -32,6 +32,7 @@ from bot.model import Alert, Incident, Who, canonical
 from bot.ports import Move
 from bot.store import chain, incidents, ledger, outbox, timers
 from bot.store.database import lock_words
+from bot.store.documents import clean
 from bot.store.records import Merge
 
 
@@ -75,11 +76,11 @@ class Tx:
 
     def lock_key(self, key: str) -> None:
         """Until the end of this transaction, let nobody else open an incident of this key."""
-        lock_words(self._connection, f"incident\x1f{key}".replace("\x00", ""))
+        lock_words(self._connection, clean(f"incident {key}"))
 
     def incident(self, incident_id: str) -> Incident | None:
         """The incident, locked until the end of this transaction."""
-        return self._keep(incident_id, incidents.load(self._connection, incident_id, lock=True))
+        return self._keep(incident_id, incidents.load(self._connection, clean(incident_id), lock=True))
 
     def incident_for_key(self, key: str, now: datetime, reopen_within: timedelta) -> Incident | None:
         """The open incident of a key, else the newest that was resolved less than `reopen_within` ago; locked."""
@@ -88,7 +89,7 @@ class Tx:
 
     def incident_of_plan(self, plan_id: str) -> str | None:
         """Id of the incident that has the plan."""
-        return incidents.incident_of_plan(self._connection, plan_id)
+        return incidents.incident_of_plan(self._connection, clean(plan_id))
 
     def merge_alert(self, alert: Alert, now: datetime) -> Merge:
         """Store what a source said about one alert, and tell what it means."""
@@ -106,7 +107,7 @@ class Tx:
 
     def locked_by(self, target_key: str, but_not: str) -> str:
         """Id of the plan that holds the target, "" for none."""
-        return incidents.locked_by(self._connection, target_key, but_not)
+        return incidents.locked_by(self._connection, target_key, clean(but_not))
 
     def frozen(self, system: str, now: datetime) -> str:
         """Why changes of the system are frozen, "" when they are not."""
@@ -126,7 +127,7 @@ class Tx:
 
     def review_debt(self, plan_id: str, by: Who, now: datetime) -> bool:
         """Somebody else reviewed it; False when there is none open or it is their own."""
-        return ledger.review_debt(self._connection, plan_id, by, now)
+        return ledger.review_debt(self._connection, clean(plan_id), by, now)
 
     # timers, moves, the audit
 
