@@ -6,6 +6,7 @@ than, where a person is behind it, a line in the audit.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from bot import events as ev
@@ -13,9 +14,10 @@ from bot.decide import incident as on_incident
 from bot.decide import ladder as on_ladder
 from bot.decide import plan as on_plan
 from bot.decide.alerts import alerts_changed
+from bot.decide.results import PERSON_CAP, told
 from bot.effects import Decision, Why
 from bot.events import Event
-from bot.model import Incident, TimerKind
+from bot.model import Incident, TimerKind, Who
 from bot.policy import Policy
 
 GONE = Why(code="no_incident", text="There is no such incident.", refused=True)
@@ -28,6 +30,7 @@ def decide(incident: Incident | None, event: Event, now: datetime, policy: Polic
     the rules in force. Out: the incident afterwards, the effects to store with it, and the reason. Raises nothing for
     any combination of incident and event; does not promise that an effect succeeds.
     """
+    event = _with_tame_names(event)
     if isinstance(event, ev.AlertsChanged):
         return alerts_changed(incident, event, now, policy)
     if isinstance(event, ev.Declared):
@@ -35,6 +38,16 @@ def decide(incident: Incident | None, event: Event, now: datetime, policy: Polic
     if incident is None:
         return Decision(incident=None, effects=(), why=GONE)
     return _of_incident(incident, event, now, policy)
+
+
+def _with_tame_names(event: Event) -> Event:
+    """Names are chosen by their owners and end up in sentences: visible, on one line, short."""
+    for field in ("by", "to"):
+        who = getattr(event, field, None)
+        if isinstance(who, Who) and not (who.name.isprintable() and len(who.name) <= PERSON_CAP):
+            tame = replace(who, name=told(who.name, PERSON_CAP, one_line=True))
+            event = replace(event, **{field: tame})  # type: ignore[arg-type]  # each event that has one of them
+    return event
 
 
 def _of_incident(incident: Incident, event: Event, now: datetime, policy: Policy) -> Decision:

@@ -60,7 +60,7 @@ def _opened(event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
         id=event.incident_id, key=event.key, kind=IncidentKind.ALERT, state=IncidentState.OPEN, epoch=1,
         severity=severity, severity_why=told(why, WHY_CAP), subject=event.subject, title=_title(worst),
         symptom=told(symptom, SYMPTOM_CAP), channel=system.channel, opened_at=now, started_at=_since(firing, now),
-        escalation=armed(system, severity, now), links=event.links, runbook=event.runbook,
+        escalation=armed(system, severity, now), runbook=event.runbook,
     )  # fmt: skip
     opened, quiet = _quiet_if_over(_counted(opened, event, now), now, policy)
     text = f"{severity}: {opened.severity_why}"
@@ -111,7 +111,8 @@ def _quiet_if_over(incident: Incident, now: datetime, policy: Policy) -> tuple[I
 def _counted(incident: Incident, event: ev.AlertsChanged, now: datetime) -> Incident:
     firing = tuple(alert for alert in event.changed if alert.firing)
     names = dict.fromkeys((*incident.alert_names, *(_title(alert) for alert in firing)))
-    links = dict((*incident.links, *(link for link in event.links if _is_link(*link))))
+    found = ((told(label, NAME_CAP, one_line=True), address) for label, address in event.links if _is_link(address))
+    links = dict((*incident.links, *found))
     return replace(
         incident, firing=event.firing, total=event.total, truncated=event.truncated,
         links=tuple(links.items())[:LINKS_CAP], alert_names=tuple(names)[:NAMES_CAP],
@@ -129,5 +130,6 @@ def _since(alerts: tuple[Alert, ...], now: datetime) -> datetime:
     return min((alert.starts_at for alert in alerts if _EPOCH <= alert.starts_at <= now), default=now)
 
 
-def _is_link(label: str, address: str) -> bool:
-    return len(label) <= NAME_CAP and len(address) <= ADDRESS_CAP and address.startswith(("http://", "https://"))
+def _is_link(address: str) -> bool:
+    is_web = address.startswith(("http://", "https://"))
+    return is_web and len(address) <= ADDRESS_CAP and address.isprintable() and " " not in address

@@ -243,14 +243,16 @@ def noted(incident: Incident, event: ev.Noted, policy: Policy) -> Decision:
 def diagnostics_asked(incident: Incident, event: ev.DiagnosticsAsked) -> Decision:
     """A person wants fresh evidence."""
     record = Record(kind="diagnosed", by=event.by, text="asked for diagnostics")
-    effects = (record, RunDiagnostics(names=event.names[:NAMES_CAP]))
+    names = tuple(told(name, NAME_CAP, one_line=True) for name in event.names[:NAMES_CAP])
+    effects = (record, RunDiagnostics(names=names))
     return Decision(incident=incident, effects=effects, why=Why(code="diagnosing", text="Gathering evidence…"))
 
 
 def runbook_asked(incident: Incident, event: ev.RunbookAsked) -> Decision:
     """A person wants the checklist."""
-    record = Record(kind="runbook", by=event.by, text=f"asked for the runbook {event.name}")
-    post = PostToThread(template="runbook", data={"name": event.name})
+    name = told(event.name, NAME_CAP, one_line=True)
+    record = Record(kind="runbook", by=event.by, text=f"asked for the runbook {name}")
+    post = PostToThread(template="runbook", data={"name": name})
     return Decision(
         incident=incident, effects=(record, post), why=Why(code="runbook", text="The checklist is on its way.")
     )
@@ -262,9 +264,9 @@ def finding_reported(incident: Incident, event: ev.FindingReported, now: datetim
     sentence = told(finding.sentence, SYMPTOM_CAP)
     rows = [[told(cell, NAME_CAP, one_line=True) for cell in row] for row in finding.rows[:ROWS_CAP]]
     post = PostToThread(template="diagnosis", kind="diagnostic", data={
-        "diagnostic": finding.diagnostic, "sentence": sentence, "rows": rows,
+        "diagnostic": told(finding.diagnostic, NAME_CAP), "sentence": sentence, "rows": rows,
         "available": finding.available, "took_s": finding.took_s, "picture": finding.picture,
-        "picture_alt": finding.picture_alt, "at": finding.at.isoformat() if finding.at else "",
+        "picture_alt": told(finding.picture_alt, SYMPTOM_CAP), "at": finding.at.isoformat() if finding.at else "",
     })  # fmt: skip
     why = Why(code="finding", text=sentence)
     worse = finding.severity is not None and finding.severity.is_worse_than(incident.severity)

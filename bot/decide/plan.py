@@ -47,6 +47,7 @@ from bot.policy.approval import (
     may_request,
     refuse,
     rule_for,
+    target_is_free,
 )
 from bot.states import PLAN
 
@@ -202,8 +203,9 @@ def _may_plan(incident: Incident, event: ev.ActionRequested, policy: Policy) -> 
     verdict = may_request(policy, policy.system(event.subject.system), event.by)
     if verdict.refused:
         return verdict
-    if event.frozen:
-        return refuse("frozen", f"Changes are frozen: {event.frozen}.")
+    verdict = target_is_free("", event.frozen)
+    if verdict.refused:
+        return verdict
     twin = _live_twin(incident, event)
     if twin is not None:
         text = f"Plan {twin.id} for the same target is {twin.state}; use its card in the thread."

@@ -14,6 +14,7 @@ NOTE_CAP = 2000
 WORDS_CAP = 500  # a person's reason, a foreign system's answer
 WARNINGS_CAP = 20
 NAME_CAP = 200
+PERSON_CAP = 80
 NAMES_CAP = 20
 ROWS_CAP = 40
 LINKS_CAP = 10

@@ -12,6 +12,7 @@ from bot.effects import Why
 from bot.events import ApproveClicked
 from bot.model import Incident, Plan, Severity, Vote, Who
 from bot.policy import CLOSED, TIERS, ApprovalRule, Policy, System
+from bot.words import cut, visible
 
 _URGENT = frozenset({Severity.P0, Severity.P1})
 _DEFAULT_RULES = {
@@ -93,7 +94,7 @@ def may_approve(plan: Plan, incident: Incident, click: ApproveClicked, policy: P
         verdict = _person_may(rule, policy, click.by)
     if not verdict.refused:
         verdict = _is_second_person(plan, incident, click, rule, policy, now)
-    free = _target_is_free(click.locked_by, click.frozen)
+    free = target_is_free(click.locked_by, click.frozen)
     return free if free.refused and not verdict.refused else verdict
 
 
@@ -119,7 +120,7 @@ def may_start(
     valid = tuple(vote for vote in plan.votes if _still_counts(vote, plan, incident, rule, policy, now))
     if not is_quorum(replace(plan, votes=valid), policy):
         return refuse("approver_gone", "an approval no longer counts; ask again for a fresh plan")
-    return _target_is_free(locked_by, frozen)
+    return target_is_free(locked_by, frozen)
 
 
 def _card_is_current(plan: Plan, click: ApproveClicked, now: datetime) -> Why:
@@ -189,11 +190,12 @@ def _may_break_glass(incident: Incident, click: ApproveClicked, rule: ApprovalRu
     return BROKEN_GLASS
 
 
-def _target_is_free(locked_by: str, frozen: str) -> Why:
+def target_is_free(locked_by: str, frozen: str) -> Why:
+    """Whether anything else stands in the way: another plan on the same target, or a freeze with its reason."""
     if locked_by:
         return refuse("locked", f"Plan {locked_by} is changing the same target. Wait for its result, then ask again.")
     if frozen:
-        return refuse("frozen", f"Changes are frozen: {frozen}.")
+        return refuse("frozen", f"Changes are frozen: {cut(visible(frozen[:1000]), 300)}.")
     return OK
 
 
