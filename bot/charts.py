@@ -218,11 +218,12 @@ def _marks(axes: Axes, marks: Any, times: list[float]) -> None:
 
 
 def _time_axis(axes: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.dates import AutoDateLocator, DateFormatter
 
-    locator = AutoDateLocator(tz=UTC, maxticks=9)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC, show_offset=False))  # type: ignore[no-untyped-call]
+    begin, end = axes.get_xlim()
+    pattern = "%H:%M:%S" if end - begin < 1 / 96 else "%H:%M" if end - begin < 1.5 else "%m-%d %H:%M"  # in days
+    axes.xaxis.set_major_locator(AutoDateLocator(tz=UTC, maxticks=8))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(DateFormatter(pattern, tz=UTC))  # type: ignore[no-untyped-call]
     axes.set_xlabel("time (UTC)", fontsize=11)
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     for side in ("top", "right"):

@@ -27,17 +27,17 @@ def profile_of(scene: Scene) -> ModelProfile:
 
 
 def registry_of(scene: Scene, model: ModelProfile) -> ModelRegistry:
-    """The model's registry. Foreign("not_found") when the profile names none."""
+    """The model's registry. Foreign("invalid") when the profile names none."""
     return cast("ModelRegistry", _backend(scene, model, "registry", model.registry))
 
 
 def server_of(scene: Scene, model: ModelProfile) -> ModelServer:
-    """The model's server. Foreign("not_found") when the profile names none."""
+    """The model's server. Foreign("invalid") when the profile names none."""
     return cast("ModelServer", _backend(scene, model, "server", model.server))
 
 
 def metrics_of(scene: Scene, model: ModelProfile) -> Metrics:
-    """What answers the model's metric queries. Foreign("not_found") when the profile names none."""
+    """What answers the model's metric queries. Foreign("invalid") when the profile names none."""
     return cast("Metrics", _backend(scene, model, "metrics", model.metrics))
 
 
@@ -46,7 +46,7 @@ def _backend(scene: Scene, model: ModelProfile, key: str, name: str) -> object:
     if found is None:
         what = f"names no {key} for {model.name}" if not name else f"has no backend “{name}”, the {key} of {model.name}"
         raise Foreign(
-            "not_found",
+            "invalid",
             f"The profile of {scene.system.name} {what}. Add it to the system's system.yaml.",
             happened=False,
         )

@@ -124,7 +124,7 @@ def _known_good(scene: Scene, target: Target) -> Choice | Refusal:
 def _earlier(target: Target) -> tuple[ModelVersion, ...]:
     """Versions to consider, newest first: those before the newest of what the alias says and what is really served.
 
-    The two differ when somebody moved the alias and the server was not told; going back is then seen from what is served.
+    The two differ when somebody moved the alias and the server was not told; going back then starts at what is served.
     """
     names = [one.version for one in target.versions]
     if target.current not in names:

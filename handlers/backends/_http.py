@@ -77,7 +77,7 @@ def call(
         with session.request(
             method, url, params=query, timeout=(min(CONNECT_S, limit_s), limit_s), allow_redirects=False, stream=True
         ) as answer:
-            return Answer(status=answer.status_code, data=_decoded(_read(answer, deadline, place)))
+            return Answer(status=answer.status_code, data=decoded(read_body(answer, deadline, place)))
     except requests.ConnectTimeout:
         raise Foreign("unreachable", f"{place} cannot be reached.", happened=False) from None
     except requests.Timeout:
@@ -105,19 +105,32 @@ def is_refused(error: BaseException | None) -> bool:
     return False
 
 
-def _read(answer: requests.Response, deadline: float, place: str) -> bytes:
-    """The body, read piece by piece so that a trickle ends at the deadline too."""
-    body = b""
-    for piece in answer.iter_content(8192):
-        body += piece
-        if len(body) > ANSWER_CAP_BYTES:
-            raise Foreign("invalid", f"{place} sent more than {ANSWER_CAP_BYTES} bytes.")
-        if time.monotonic() > deadline:
-            raise Foreign("timeout", f"{place} began to answer, but did not end in time.")
-    return body
+def read_body(answer: requests.Response, deadline: float, place: str, *, cap_bytes: int = ANSWER_CAP_BYTES) -> bytes:
+    """The body of an answer that was asked for as a stream, read as it comes so that a trickle ends at the deadline.
+
+    `deadline` is in the time of time.monotonic. Raises Foreign when the body is too long, too slow, or breaks off.
+    """
+    from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := answer.raw.read1(65_536, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if size > cap_bytes:
+                raise Foreign("invalid", f"{place} sent more than {cap_bytes} bytes.")
+            if time.monotonic() > deadline:
+                raise Foreign("timeout", f"{place} began to answer, but did not end in time.")
+    except ReadTimeoutError:
+        raise Foreign("timeout", f"{place} began to answer, but did not end in time.") from None
+    except (HTTPError, OSError):
+        raise Foreign("unreachable", f"{place} broke the connection in the middle of its answer.") from None
+    return b"".join(pieces)
 
 
-def _decoded(body: bytes) -> Any:
+def decoded(body: bytes) -> Any:
+    """What the JSON says, None when it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 T = TypeVar("T")
-CALL_S = 3  # moving an alias takes three calls and must fit into a step's lease; MLflow wants whole seconds
+CALL_S = 3  # moving an alias takes four calls and must fit into a step's lease; MLflow wants whole seconds
 NEWEST = 200  # versions looked at
-_STATUS = re.compile(r"error code (\d{3})")
+_STATUS = re.compile(r"error code (\d{3})|too many (\d{3}) error responses")
 _REASONS = {
     "RESOURCE_DOES_NOT_EXIST": "not_found", "PERMISSION_DENIED": "refused", "UNAUTHENTICATED": "refused",
     "CUSTOMER_UNAUTHORIZED": "refused", "INVALID_PARAMETER_VALUE": "invalid", "BAD_REQUEST": "invalid",
@@ -85,6 +85,8 @@ class MlflowRegistry:
 
     def _aliases(self, model: str) -> dict[str, str]:
         found = self._ask(lambda client: client.get_registered_model(model))
+        if found.name != model:  # an empty object passes for an answer
+            raise self._odd()
         return {str(alias): str(version) for alias, version in dict(found.aliases or {}).items()}
 
     def _ask(self, call: Callable[[MlflowClient], T]) -> T:
@@ -135,18 +137,20 @@ class MlflowRegistry:
             return Foreign("refused", f"{place} refuses the name we call it by. {hint}", happened=False)
         match = _STATUS.search(text)
         if match:
-            return self._by_status(int(match[1]))
+            return self._by_status(int(match[1] or match[2]))
         if "not in a valid JSON format" in text or "JSON" in type(error.__cause__).__name__:
             return self._odd()
-        if code in _REASONS and type(error).__name__ == "RestException":
-            return Foreign(_REASONS[code], f"{place} says: {self._clean(text)}", happened=False)
+        if type(error).__name__ == "RestException":
+            said = f"{place} says: {self._clean(text).rstrip('.')}."
+            is_refusal = code in _REASONS
+            return Foreign(_REASONS.get(code, "broken"), said, happened=False if is_refusal else None)
         if is_refused(error):
             return Foreign("unreachable", f"{place} does not answer: the connection was refused.", happened=False)
         if "timeout" in text.lower() or "timed out" in text.lower():
             return Foreign("timeout", f"{place} did not answer within {CALL_S} s.")
         if "failed with exception" in text:
             return Foreign("unreachable", f"{place} broke the connection before it answered.")
-        return Foreign("broken", f"{place} failed: {self._clean(text)}")
+        return Foreign("broken", f"{place} failed: {self._clean(text).rstrip('.')}.")
 
     def _by_status(self, status: int) -> Foreign:
         place = f"MLflow at {where(self.url)} answered {status}"

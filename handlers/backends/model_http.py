@@ -39,7 +39,7 @@ class HttpModelServer:
         if answer.status != 200 or not version:
             raise self._odd(answer, "/model/info")
         if name and name != model:
-            raise Foreign("not_found", f"{_WHO} at {where(self.url)} serves {name}, not {plain(model, 80)}.")
+            raise Foreign("conflict", f"{_WHO} at {where(self.url)} serves {name}, not {plain(model, 80)}.")
         return Served(
             model=model, version=version, alias=answer.word("alias"), loaded_at=_time(answer.word("loaded_at"))
         )

@@ -9,22 +9,26 @@ Settings: `url`; `token` (bearer token) or `username` and `password`, each a ref
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bot.ports import Foreign, Sample, Series
-from handlers.backends._http import ANSWER_CAP_BYTES, base_url, is_refused, plain, where
+from handlers.backends._http import base_url, decoded, is_refused, plain, read_body, where
 
 if TYPE_CHECKING:
     import requests
     from prometheus_api_client import PrometheusConnect
 
+T = TypeVar("T")
 CONNECT_S = 1.5
 ANSWER_S = 5.0
+ANSWER_CAP_BYTES = 20_000_000  # a few series of 10,000 points each
 RETRIES = 1  # of what surely was not begun: a connection that did not come about, or a 503
 _PARAMETER = re.compile(r"\$\{(\w+)\}")
 
@@ -52,22 +56,20 @@ class Prometheus:
 
     def instant(self, query: str) -> Sequence[Sample]:
         """The query's value now, one sample per series. No series: an empty answer, which is not zero."""
-        data = self._ask(lambda client: client.custom_query(query, timeout=(CONNECT_S, ANSWER_S)))
-        if len(data) == 2 and not isinstance(data[0], Mapping):  # a scalar comes bare
-            data = [{"metric": {}, "value": data}]
-        samples = (_sample(one) for one in data)
-        return [sample for sample in samples if not math.isnan(sample.value)]
+        return self._ask(lambda client: _samples(client.custom_query(query, timeout=(CONNECT_S, ANSWER_S))))
 
     def over(self, query: str, start: datetime, end: datetime, step: timedelta) -> Sequence[Series]:
         """The query's values from `start` to `end`, every `step` (whole seconds), NaN left out."""
         width = f"{max(step.total_seconds(), 1.0):g}"
-        data = self._ask(
-            lambda client: client.custom_query_range(query, start, end, width, timeout=(CONNECT_S, ANSWER_S))
+        return self._ask(
+            lambda client: [
+                _series(one)
+                for one in client.custom_query_range(query, start, end, width, timeout=(CONNECT_S, ANSWER_S))
+            ]
         )
-        return [_series(one) for one in data]
 
-    def _ask(self, call: Any) -> Any:
-        """The list of results, or Foreign with a reason of ours."""
+    def _ask(self, call: Callable[[PrometheusConnect], T]) -> T:
+        """What the call gives, or Foreign with a reason of ours."""
         import requests
         from prometheus_api_client.exceptions import PrometheusApiClientException
 
@@ -79,13 +81,16 @@ class Prometheus:
         except requests.Timeout:
             raise Foreign("timeout", f"{place} did not answer within {ANSWER_S:g} s.", happened=False) from None
         except requests.ConnectionError as error:
+            if "timed out" in str(error).lower():
+                text = f"{place} did not answer within {ANSWER_S:g} s."
+                raise Foreign("timeout", text, happened=False) from None
             why = "the connection was refused" if is_refused(error) else "the connection broke"
             raise Foreign("unreachable", f"{place} does not answer: {why}.", happened=False) from None
         except requests.RequestException as error:
             raise Foreign(
                 "invalid", f"{place} sent no proper answer ({type(error).__name__}).", happened=False
             ) from None
-        except (PrometheusApiClientException, KeyError, TypeError, ValueError, IndexError):
+        except (PrometheusApiClientException, KeyError, TypeError, ValueError, IndexError, AttributeError):
             raise Foreign("invalid", f"{place} answered in a shape we do not know.", happened=False) from None
 
     def _client(self) -> PrometheusConnect:
@@ -101,6 +106,7 @@ class Prometheus:
 
         session = requests.Session()
         session.trust_env = False
+        session.stream = True  # so that the body is read by us, within the limits
         session.hooks["response"].append(self._judge)
         retry = Retry(
             total=RETRIES, connect=RETRIES, read=0, redirect=0, status=RETRIES, backoff_factor=0.2,
@@ -116,12 +122,15 @@ class Prometheus:
     def _judge(self, answer: requests.Response, *_: object, **__: object) -> None:
         """Raise Foreign for whatever is not a whole answer of Prometheus; the library sees the others."""
         place = f"Prometheus at {where(self.url)}"
-        if len(answer.content) > ANSWER_CAP_BYTES * 20:
-            raise Foreign("invalid", f"{place} sent an endless answer.", happened=False)
+        deadline = time.monotonic() + ANSWER_S - answer.elapsed.total_seconds()
         try:
-            data = answer.json()
-        except ValueError:
-            data = None
+            body = read_body(answer, deadline, place, cap_bytes=ANSWER_CAP_BYTES)
+        except Foreign:
+            answer.close()  # what still comes on this connection belongs to nobody
+            raise
+        answer.raw.release_conn()
+        answer.raw = io.BytesIO(body)  # for the library, which reads it again
+        data = decoded(body)
         words = plain(str(data.get("error", ""))) if isinstance(data, dict) else ""
         if answer.status_code != 200:
             raise Foreign(
@@ -145,6 +154,12 @@ def _reason(status: int) -> str:
     if status in (429, 503):
         return "overloaded"
     return "broken" if status >= 500 else "invalid"
+
+
+def _samples(data: Any) -> list[Sample]:
+    if len(data) == 2 and not isinstance(data[0], Mapping):  # a scalar comes bare
+        data = [{"metric": {}, "value": data}]
+    return [sample for sample in map(_sample, data) if not math.isnan(sample.value)]
 
 
 def _sample(one: Mapping[str, Any]) -> Sample:

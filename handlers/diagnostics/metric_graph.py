@@ -39,6 +39,10 @@ class MetricGraph:
         step = step_for(scene.now - start + before, points=POINTS)
         began = on_grid(scene.now) - step * POINTS  # so that the last point is now
         bound, points = _most_telling(metrics, model, began, scene.now, step)
+        if points and points[0][0] > began + step:  # a short history is looked at more closely
+            step = step_for(scene.now - points[0][0] + step, points=POINTS)
+            began = on_grid(points[0][0] - step)
+            bound, points = _most_telling(metrics, model, began, scene.now, step)
         if not points:
             raise Foreign(
                 "not_found", f"There are no values of {word(bound)} since {clock(began, scene.now)} UTC to draw."
