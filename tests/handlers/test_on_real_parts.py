@@ -134,6 +134,43 @@ def finish(action: Any, look: Callable[..., Scene], plan: Plan, since: datetime)
     return seen
 
 
+def test_there_is_nothing_to_do(stack: Stack, scene: Callable[..., Scene]) -> None:
+    refusal = rollback.ACTION.draw(scene(), {"model": MODEL, "to": "2"})
+    assert refusal == Refusal(why="Nothing to do: champion of intent_classifier points at v2 already.")
+    assert stack.champion_version() == "2"
+
+
+def test_a_metric_of_nothing_is_said_to_be_nothing(scene: Callable[..., Scene]) -> None:
+    silent = replace(scene(), model=replace(PROFILE, bounds=(replace(ACCURACY, query="no_such_metric"),)))
+    assert "none of its 1 metrics has a value now" in metric_now.DIAGNOSTIC.ask(silent).sentence
+    with pytest.raises(Foreign, match="There are no values of accuracy since"):
+        metric_graph.DIAGNOSTIC.ask(silent)
+
+
+def test_somebody_moves_the_alias_between_preview_and_start(stack: Stack, scene: Callable[..., Scene]) -> None:
+    draft = rollback.ACTION.draw(scene(), {"model": MODEL, "to": "3"})
+    assert isinstance(draft, Draft), draft
+    plan = plan_of("rollback", draft)
+    stack.promote("1")
+    assert rollback.ACTION.fingerprint(scene(), plan) == draft.fingerprint | {"alias champion": "1", "served": "1"}
+    seen = rollback.ACTION.perform(scene(), plan, "move_alias")
+    assert seen.outcome is Outcome.FAILED
+    assert "points at version 1, not at version 2" in seen.detail
+    assert stack.champion_version() == "1", "nothing was changed"
+
+
+def test_a_reload_is_proven_by_the_server(stack: Stack, scene: Callable[..., Scene]) -> None:
+    backends(stack)["registry"].move_alias(MODEL, "champion", expected="2", to="1")
+    told = served_version.DIAGNOSTIC.ask(scene()).sentence
+    assert told.startswith("MISMATCH: the server serves v2 of intent_classifier, but the registry's champion is v1.")
+    draft = reload.ACTION.draw(scene(), {"model": MODEL})
+    assert isinstance(draft, Draft), draft
+    assert [one.outcome for one in finish(reload.ACTION, scene, plan_of("reload", draft), datetime.now(UTC))] == [
+        Outcome.DONE
+    ] * 2
+    assert stack.served_version() == "1"
+
+
 def test_from_a_bad_release_to_a_proven_rollback(stack: Stack, scene: Callable[..., Scene]) -> None:
     """The story: v2 serves well, v3 goes live and is bad; the evidence says so; v2 is proven, chosen, restored,
     proven."""
@@ -168,18 +205,6 @@ def test_from_a_bad_release_to_a_proven_rollback(stack: Stack, scene: Callable[.
     assert (stack.champion_version(), stack.served_version()) == ("2", "2")
 
 
-def test_somebody_moves_the_alias_between_preview_and_start(stack: Stack, scene: Callable[..., Scene]) -> None:
-    draft = rollback.ACTION.draw(scene(), {"model": MODEL, "to": "3"})
-    assert isinstance(draft, Draft), draft
-    plan = plan_of("rollback", draft)
-    stack.promote("1")
-    assert rollback.ACTION.fingerprint(scene(), plan) == draft.fingerprint | {"alias champion": "1", "served": "1"}
-    seen = rollback.ACTION.perform(scene(), plan, "move_alias")
-    assert seen.outcome is Outcome.FAILED
-    assert "points at version 1, not at version 2" in seen.detail
-    assert stack.champion_version() == "1", "nothing was changed"
-
-
 def test_the_server_is_down_during_the_reload(stack: Stack, scene: Callable[..., Scene]) -> None:
     """The alias has moved, the server does not answer: said clearly, nothing pretended, and it goes on when it is
     back."""
@@ -200,31 +225,6 @@ def test_the_server_is_down_during_the_reload(stack: Stack, scene: Callable[...,
     assert rollback.ACTION.observe(scene(), plan, "reload_server").outcome is Outcome.DONE, (
         "it came up with what champion says"
     )
-
-
-def test_a_reload_is_proven_by_the_server(stack: Stack, scene: Callable[..., Scene]) -> None:
-    backends(stack)["registry"].move_alias(MODEL, "champion", expected="2", to="1")
-    told = served_version.DIAGNOSTIC.ask(scene()).sentence
-    assert told.startswith("MISMATCH: the server serves v2 of intent_classifier, but the registry's champion is v1.")
-    draft = reload.ACTION.draw(scene(), {"model": MODEL})
-    assert isinstance(draft, Draft), draft
-    assert [one.outcome for one in finish(reload.ACTION, scene, plan_of("reload", draft), datetime.now(UTC))] == [
-        Outcome.DONE
-    ] * 2
-    assert stack.served_version() == "1"
-
-
-def test_there_is_nothing_to_do(stack: Stack, scene: Callable[..., Scene]) -> None:
-    refusal = rollback.ACTION.draw(scene(), {"model": MODEL, "to": "2"})
-    assert refusal == Refusal(why="Nothing to do: champion of intent_classifier points at v2 already.")
-    assert stack.champion_version() == "2"
-
-
-def test_a_metric_of_nothing_is_said_to_be_nothing(scene: Callable[..., Scene]) -> None:
-    silent = replace(scene(), model=replace(PROFILE, bounds=(replace(ACCURACY, query="no_such_metric"),)))
-    assert "none of its 1 metrics has a value now" in metric_now.DIAGNOSTIC.ask(silent).sentence
-    with pytest.raises(Foreign, match="There are no values of accuracy since"):
-        metric_graph.DIAGNOSTIC.ask(silent)
 
 
 def _served_well_for(stack: Stack, scene: Callable[..., Scene], span: timedelta) -> None:
