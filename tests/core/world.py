@@ -475,7 +475,7 @@ def tell(world: World, event: Event, decide: Decide, move: Move) -> World:
     _check_pages(world, before, after, decision, move)
     _check_plans(world, before, after, decision)
     world = replace(_stored(world, after, decision), base_at=_base(world, before, after))
-    _check_standing(world)
+    check_standing(world)
     return world
 
 
@@ -657,7 +657,7 @@ def _check_sending(world: World) -> None:
         _hold("E4", page.number == 0 or page.epoch == epoch, f"a page of an older state goes out: {page.unique}")
 
 
-def _check_standing(world: World) -> None:
+def check_standing(world: World) -> None:
     """What holds in every state: there is a live next step, and nothing of an older state waits to go out."""
     incident = world.incident
     assert incident is not None
