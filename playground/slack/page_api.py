@@ -35,6 +35,7 @@ def add_routes(app: web.Application, world: World, socket: SocketMode) -> None:
     app.router.add_get("/ui/file/{id}", page.file)
     app.router.add_static("/static/", STATIC)
     app.on_response_prepare.append(_always_ask)
+    app.on_shutdown.append(page.hang_up)
 
 
 async def _always_ask(request: web.Request, response: web.StreamResponse) -> None:
@@ -49,6 +50,13 @@ class PageApi:
     def __init__(self, world: World, socket: SocketMode) -> None:
         self._world = world
         self._socket = socket
+        self._streams: set[asyncio.Queue[Json | None]] = set()
+
+    async def hang_up(self, _app: web.Application) -> None:
+        """End every stream, so that the server can stop while pages are open."""
+        for queue in self._streams:
+            with contextlib.suppress(asyncio.QueueFull):
+                queue.put_nowait(None)
 
     async def index(self, _request: web.Request) -> web.StreamResponse:
         """The page itself."""
@@ -131,13 +139,14 @@ class PageApi:
         """GET /ui/stream: server-sent events, one per change."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
-        queue: asyncio.Queue[Json] = asyncio.Queue(maxsize=1000)
+        queue: asyncio.Queue[Json | None] = asyncio.Queue(maxsize=1000)
 
         def listen(note: Json) -> None:
             with contextlib.suppress(asyncio.QueueFull):
                 queue.put_nowait(note)
 
         self._world.listeners.append(listen)
+        self._streams.add(queue)
         try:
             await response.write(_event({"rev": self._world.revision, "what": "hello"}))
             while True:
@@ -146,11 +155,14 @@ class PageApi:
                 except TimeoutError:
                     await response.write(b": still here\n\n")
                     continue
+                if note is None:
+                    return response
                 await response.write(_event(note))
         except ConnectionError:
             return response
         finally:
             self._world.listeners.remove(listen)
+            self._streams.discard(queue)
 
 
 def _event(note: Json) -> bytes:

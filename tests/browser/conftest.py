@@ -3,9 +3,10 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -22,6 +23,7 @@ SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 # No sandbox and no GPU in a container; the rest keeps the browser from calling home or asking questions.
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 SWITCHES += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+Scheme = Literal["light", "dark"]
 PATIENCE_MS = 10_000  # two busy cores stall now and then
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -37,6 +39,22 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@contextmanager
+def open_page(browser: Browser, url: str, *, width: int = 1280, scheme: Scheme = "light") -> Iterator[Page]:
+    """A new window. Leaving it fails when the page complained in its console; a refusal (409) is no complaint."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, locale="en-GB")
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "409" not in m.text else None)
+    page.goto(url)
+    page.locator("#sidebar .place").first.wait_for(state="attached")
+    yield page
+    context.close()
+    assert complaints == []
+
+
 @dataclass
 class Stage:
     """A workspace with the app in it, and a way to look at it."""
@@ -45,21 +63,11 @@ class Stage:
     player: Player
     browser: Browser
 
-    @contextmanager
-    def looking(self, who: str = "alice", *, width: int = 1280, scheme: str = "light") -> Iterator[Page]:
-        """A window of that width. Leaving it fails when the page complained in its console."""
-        size = {"width": width, "height": 800}
-        context = self.browser.new_context(viewport=size, color_scheme=scheme, locale="en-GB")  # type: ignore[arg-type]
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "409" not in m.text else None)
-        page.goto(f"{self.ws.url}/?as={who}")
-        page.locator("#sidebar .place").first.wait_for(state="attached")
-        yield page
-        context.close()
-        assert complaints == []
+    def looking(
+        self, who: str = "alice", *, width: int = 1280, scheme: Scheme = "light"
+    ) -> AbstractContextManager[Page]:
+        """A window of that width in which that person acts."""
+        return open_page(self.browser, f"{self.ws.url}/?as={who}", width=width, scheme=scheme)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from .conftest import Stage, shoot
+from .conftest import Scheme, Stage, shoot
 from .player_app import CHANNEL, GALLERY, REASON_FORM, option, plain, section, words
 
 pytestmark = pytest.mark.browser
@@ -280,7 +280,7 @@ def faults(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_no_serious_accessibility_fault(stage: Stage, width: int, scheme: str) -> None:
+def test_no_serious_accessibility_fault(stage: Stage, width: int, scheme: Scheme) -> None:
     """axe-core finds nothing serious in the stream, a thread, a menu, a form, Home and the inspector."""
     player = stage.player
     player.alert(int(stage.ws.clock.now()))

@@ -4,8 +4,14 @@ import { app, workspaceNow } from "./store.js";
 
 const cache = new Map();
 
+/** The person's zone; where the workspace names none (UTC), the zone of whoever sits at the screen. */
+function zone() {
+  const own = app.state?.me.tz ?? "";
+  return own && !own.includes("UTC") ? own : Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
 function format(options, seconds) {
-  const timeZone = app.state?.me.tz || undefined;
+  const timeZone = zone();
   const key = JSON.stringify([options, timeZone]);
   if (!cache.has(key)) {
     let made;
@@ -32,8 +38,7 @@ export function fullTime(s) {
 
 /** "Europe/Paris" → "Paris". */
 export function zoneName() {
-  const zone = app.state?.me.tz ?? "";
-  return zone.includes("UTC") ? "UTC" : (zone.split("/").pop() ?? "").replaceAll("_", " ");
+  return (zone().split("/").pop() ?? "").replaceAll("_", " ");
 }
 
 /** Heading of a day in the stream. */

@@ -24,7 +24,7 @@ function ownStory(state) {
     { text: `An alert arrives in #${channel.name}. Read what ${state.app.name} says about it.`, done: hasAlert && Boolean(played.looked), go: { channel: channel.name } },
     { text: "Press Acknowledge: it is yours now, and nobody else is paged.", done: Boolean(played.acknowledged) },
     { text: `Ask for a rollback: ${command} rollback ${MODEL}`, done: Boolean(played.asked), go: { channel: channel.name, text: `${command} rollback ${MODEL}` } },
-    { text: "Open the thread and press Approve. You asked, so you are refused: that is the rule.", done: Boolean(played.refused) },
+    { text: "Open the thread and press Approve. You asked, so you are refused.", done: Boolean(played.refused) },
     { text: `Become ${second?.real_name ?? "somebody else"} and approve. Then watch the proof come in.`, done: Boolean(played.approved), go: { as: second?.name } },
   ];
 }
@@ -34,7 +34,7 @@ document.addEventListener("played", ({ detail: { did, words = "", who } }) => {
   const { played } = app.ui;
   if (did === "use" && /\back/i.test(words)) played.acknowledged = true;
   if (did === "send" && /\s(ack|acknowledge)\b/i.test(words)) played.acknowledged = true;
-  if (did === "send" && /rollback/i.test(words)) played.asked = who;
+  if (/roll\s?back/i.test(words) && !played.asked) played.asked = who;
   if (did === "use" && /approve/i.test(words)) played[played.asked && played.asked !== who ? "approved" : "refused"] = true;
   if (did === "use") redraw();
   sessionStorage.setItem("workspace.played", JSON.stringify({ rev: app.state.rev, played }));

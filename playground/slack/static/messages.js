@@ -72,7 +72,7 @@ function freshReplies(message) {
   if (!message.reply_count || app.ui.thread?.ts === message.ts) return 0;
   const seen = Number(app.ui.seenReplies[`${app.state.me.id}/${message.ts}`] ?? 0);
   const channel = app.state.channels.find((c) => c.id === message.channel);
-  return channel.messages.filter((m) => m.thread_ts === message.ts && m.is_reply && Number(m.ts) > seen && m.user !== app.state.me.id).length;
+  return channel.messages.filter((m) => m.thread_ts === message.ts && m.is_reply && !m.is_ephemeral && Number(m.ts) > seen && m.user !== app.state.me.id).length;
 }
 
 function messageNode(message, { isSame, isThread, files, fresh, isMarked }) {

@@ -26,12 +26,12 @@ export function link(address, ...label) {
 }
 
 /** mrkdwn as an array of nodes: paragraphs, quotes, lists and code blocks. */
-export function mrkdwn(text, { isMarkdown = false } = {}) {
+export function mrkdwn(text, { isMarkdown = false, isVerbatim = false } = {}) {
   const nodes = [];
   const pieces = String(text ?? "").split(/```\n?([\s\S]*?)\n?```/);
   pieces.forEach((piece, index) => {
     if (index % 2) nodes.push(h("pre", { tabindex: "0" }, h("code", null, bare(piece.replace(isMarkdown ? /^[a-z]+\n/ : /^$/, "")))));
-    else nodes.push(...lines(piece, isMarkdown));
+    else nodes.push(...lines(piece, { isMarkdown, isVerbatim }));
   });
   return nodes;
 }
@@ -47,11 +47,12 @@ function bare(text) {
 const BULLET = /^(\s*)(•|◦|▪|-|\*(?=\s)|\d{1,2}[.)])\s+(.*)$/;
 const QUOTE = /^(?:&gt;|>) ?(.*)$/;
 
-function lines(text, isMarkdown) {
+function lines(text, how) {
+  const { isMarkdown } = how;
   const nodes = [];
   let run = null; // {kind, rows}
   const flush = () => {
-    if (run) nodes.push(build[run.kind](run.rows, isMarkdown));
+    if (run) nodes.push(build[run.kind](run.rows, how));
     run = null;
   };
   for (const line of text.replace(/^\n+|\n+$/g, "").split("\n")) {
@@ -71,17 +72,17 @@ function lines(text, isMarkdown) {
 }
 
 const build = {
-  heading: (rows, md) => h("p.md-heading", null, inline(rows[0], md)),
-  quote: (rows, md) => h("blockquote", null, byLine(rows, md)),
-  text: (rows, md) => (rows.join("").trim() ? h("p", null, byLine(rows, md)) : null),
+  heading: (rows, how) => h("p.md-heading", null, inline(rows[0], how)),
+  quote: (rows, how) => h("blockquote", null, byLine(rows, how)),
+  text: (rows, how) => (rows.join("").trim() ? h("p", null, byLine(rows, how)) : null),
   gap: () => h("div.gap"),
   // The mark the author typed stays, so what is copied is what was sent.
-  list: (rows, md) => h("ul.marked", null, rows.map(([indent, mark, words]) =>
-    h(indent.length > 1 ? "li.deeper" : "li", null, h("span.mark", null, mark === "-" || mark === "*" ? "•" : mark), h("span", null, inline(words, md))))),
+  list: (rows, how) => h("ul.marked", null, rows.map(([indent, mark, words]) =>
+    h(indent.length > 1 ? "li.deeper" : "li", null, h("span.mark", null, mark === "-" || mark === "*" ? "•" : mark), h("span", null, inline(words, how))))),
 };
 
-function byLine(rows, md) {
-  return rows.flatMap((row, index) => (index ? [h("br"), ...inline(row, md)] : inline(row, md)));
+function byLine(rows, how) {
+  return rows.flatMap((row, index) => (index ? [h("br"), ...inline(row, how)] : inline(row, how)));
 }
 
 const MARKS = [
@@ -96,6 +97,8 @@ const MARKDOWN = [
   ["*", "em"],
   ["_", "em"],
 ];
+// Bare addresses become links unless the author said `verbatim`.
+const VERBATIM = /`([^`\n]+)`|<([^<>\n]+)>|:([a-z0-9_+-]+(?:::skin-tone-\d)?):/gi;
 const TOKEN = /`([^`\n]+)`|<([^<>\n]+)>|:([a-z0-9_+-]+(?:::skin-tone-\d)?):|(https?:\/\/[^\s<>|]*[^\s<>|.,;:!?)'"\]])/gi;
 const MARKDOWN_LINK = /\[([^\]\n]+)\]\((https?:[^\s)]+)\)/g;
 
@@ -103,11 +106,11 @@ const MARKDOWN_LINK = /\[([^\]\n]+)\]\((https?:[^\s)]+)\)/g;
  * One line as an array of nodes and strings. Scans forward once: a stranger's text of any shape costs time in proportion
  * to its length, never more.
  */
-function inline(text, isMarkdown, depth = 0) {
+function inline(text, how = {}, depth = 0) {
   const out = [];
-  const finders = [finder(TOKEN, text, resolved)];
-  if (depth < 6) finders.unshift(styleFinder(text, isMarkdown, depth));
-  if (isMarkdown) finders.unshift(finder(MARKDOWN_LINK, text, (found) => link(decode(found[2]), decode(found[1]))));
+  const finders = [finder(how.isVerbatim ? VERBATIM : TOKEN, text, resolved)];
+  if (depth < 6) finders.unshift(styleFinder(text, how, depth));
+  if (how.isMarkdown) finders.unshift(finder(MARKDOWN_LINK, text, (found) => link(decode(found[2]), decode(found[1]))));
   let at = 0;
   while (at < text.length) {
     const next = finders.map((find) => find(at)).filter(Boolean).sort((a, b) => a.start - b.start)[0];
@@ -135,8 +138,8 @@ function finder(pattern, text, make) {
   };
 }
 
-function styleFinder(text, isMarkdown, depth) {
-  const marks = [...(isMarkdown ? MARKDOWN : MARKS)];
+function styleFinder(text, how, depth) {
+  const marks = [...(how.isMarkdown ? MARKDOWN : MARKS)];
   let hit = null;
   return (from) => {
     if (hit && hit.start >= from) return hit;
@@ -147,15 +150,15 @@ function styleFinder(text, isMarkdown, depth) {
       const close = closing(text, i + mark[0].length, mark[0]);
       // Where none closes now, none will close later in the line.
       if (close < 0) marks.splice(marks.indexOf(mark), 1);
-      else hit = span(text, i, close, mark, isMarkdown, depth);
+      else hit = span(text, i, close, mark, how, depth);
     }
     return hit;
   };
 }
 
-function span(text, start, close, [sign, tag], isMarkdown, depth) {
+function span(text, start, close, [sign, tag], how, depth) {
   const inner = text.slice(start + sign.length, close);
-  return { start, end: close + sign.length, node: () => h(tag, null, inline(inner, isMarkdown, depth + 1)) };
+  return { start, end: close + sign.length, node: () => h(tag, null, inline(inner, how, depth + 1)) };
 }
 
 // The next place to look at: behind code and links, which are kept whole.
@@ -252,15 +255,15 @@ export function withEmoji(text) {
 /** Any text object as nodes. */
 export function textNodes(node) {
   if (!node) return [];
-  return node.type === "mrkdwn" ? mrkdwn(node.text) : plain(node);
+  return node.type === "mrkdwn" ? mrkdwn(node.text, { isVerbatim: node.verbatim }) : plain(node);
 }
 
 /** A text object as one plain string, for labels and options. */
 export function words(node) {
   if (!node) return "";
-  const text = h("span", null, node.type === "mrkdwn" ? inline(String(node.text ?? ""), false) : plain(node));
+  const text = h("span", null, node.type === "mrkdwn" ? inline(String(node.text ?? "")) : plain(node));
   return text.textContent;
 }
 
 /** A message's text in one line, for notices. */
-export const oneLine = (text) => h("span", null, inline(String(text ?? "").replaceAll("\n", " "), false)).textContent;
+export const oneLine = (text) => h("span", null, inline(String(text ?? "").replaceAll("\n", " "))).textContent;

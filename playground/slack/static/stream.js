@@ -1,12 +1,12 @@
 /* The middle of the page and the thread pane: headings, messages, Home, and where they are scrolled to. */
 
-import { closeThread, goHome, goTo } from "./acting.js";
+import { closeThread, goHome, goTo, openThread } from "./acting.js";
 import { act } from "./api.js";
 import { makeComposer } from "./composer.js";
 import { announce, fill, h, icon, keepList } from "./dom.js";
 import { items } from "./messages.js";
 import { link, mrkdwn, oneLine } from "./mrkdwn.js";
-import { CROSS } from "./overlays.js";
+import { CROSS, notice } from "./overlays.js";
 import { outside } from "./sidebar.js";
 import { app, channelOf, directMessage, nameOf, onDraw, redraw } from "./store.js";
 import { homeNode } from "./views.js";
@@ -116,7 +116,7 @@ function drawStream(state, ui, channel) {
   const shown = channel.messages.filter((m) => !m.is_reply || m.broadcast);
   const place = `${state.me.id}/${channel.id}`;
   parts.stream.show(place, items(shown, { newSince: ui.newSince[channel.id] }));
-  parts.composer.aim({ channel: channel.id, placeholder: channel.kind === "im" ? `Message ${channel.name}, or type / for commands` : `Message #${channel.name}, or type / for commands` });
+  parts.composer.aim({ channel: channel.id, placeholder: `Message ${channel.kind === "im" ? "" : "#"}${channel.name}, or type /` });
   if (ui.focusTs) reach(ui);
   else parts.stream.settle();
   tellNew(place, channel.messages, state.me.id);
@@ -139,6 +139,8 @@ function tellNew(place, messages, me) {
   const newest = Math.max(0, ...messages.map((m) => Number(m.ts)));
   if (lastSeen.place === place) {
     const fresh = messages.filter((m) => Number(m.ts) > lastSeen.ts && m.user !== me).slice(-3);
+    const hidden = fresh.filter((m) => m.is_ephemeral && m.is_reply && app.ui.thread?.ts !== m.thread_ts).at(-1);
+    if (hidden) notice(`Only to you, in a thread: ${oneLine(hidden.text)}`, { action: { label: "Open", run: () => openThread(hidden.channel, hidden.thread_ts) } });
     if (fresh.length) announce(fresh.map((m) => `${nameOf(m.user)}${m.is_ephemeral ? ", only to you" : ""}${m.is_reply ? ", in a thread" : ""}: ${oneLine(m.text).slice(0, 200)}`).join(". "));
   }
   lastSeen = { place, ts: newest };

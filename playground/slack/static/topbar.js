@@ -68,7 +68,7 @@ function clockMenu(anchor, state) {
     notice(answer.ok ? `${minutes} ${minutes === 1 ? "minute has" : "minutes have"} passed in the workspace.` : answer.why ?? "The clock did not move.", { isError: !answer.ok });
   };
   openMenu(anchor, [
-    { heading: "Let time pass" },
+    { heading: "Let time pass in the workspace; the app has its own clock" },
     ...[1, 5, 15, 60].map((m) => ({ label: m === 60 ? "+ 1 hour" : `+ ${m} ${m === 1 ? "minute" : "minutes"}`, pick: () => leap(m) })),
     { heading: "Speed" },
     ...[1, 10, 60].map((s) => ({ label: s === 1 ? "Real time" : `${s} times as fast`, note: s === state.speed ? "now" : null, pick: () => control("clock", { speed: s }) })),
