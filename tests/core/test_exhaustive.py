@@ -14,22 +14,9 @@ from bot.decide import decide as real_decide
 from bot.effects import Decision
 from bot.model import EscalationState, Incident, IncidentKind, PlanState, Severity, TimerKind
 from bot.policy import Policy
-from tests.core.world import (
-    ALICE,
-    CAROL,
-    FACTS,
-    MALLORY,
-    POLICY,
-    SUBJECT,
-    Broken,
-    Decide,
-    Move,
-    World,
-    happen,
-    key,
-    moves,
-    tell,
-)
+from tests.core.observer import key
+from tests.core.stage import ALICE, CAROL, FACTS, MALLORY, POLICY, SUBJECT, Broken, Decide, Move, World
+from tests.core.world import happen, moves, tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,8 @@ from bot.model import (
     Who,
     digest_of,
 )
+from tests.core.stage import ALICE, BOB, FACTS, MALLORY, POLICY, SUBJECT, T0, draft
 from tests.core.transcript import at
-from tests.core.world import ALICE, BOB, FACTS, MALLORY, POLICY, SUBJECT, T0, draft
 
 HOSTILE = {
     "mentions": "<!channel> <@UALICE> <#C1> @here <https://evil.example|click me>",

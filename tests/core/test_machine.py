@@ -18,9 +18,11 @@ from bot.effects import Decision, SetTimer
 from bot.events import Event
 from bot.model import Finding, Incident, Severity
 from bot.policy import Policy
-from tests.core.world import ALICE, BOB, MALLORY, Broken, Move, World, check_standing, happen, moves, tell
+from tests.core.observer import check_standing
+from tests.core.stage import ALICE, BOB, MALLORY, Broken, Move, World
+from tests.core.world import happen, moves, tell
 
-EXAMPLES, STEPS = 600, 60
+EXAMPLES, STEPS = 400, 60
 PEOPLE = st.sampled_from([ALICE, BOB, MALLORY])
 FORWARD = (  # the most advanced first
     ("step", "1", "done"), ("step", "0", "done"), ("reread", "0", "same"), ("draw", "0", "drawn"),

@@ -22,7 +22,7 @@ from bot.policy.approval import (
     worst_tier,
 )
 from bot.policy.escalation import armed
-from tests.core.world import SUBJECT, T0, draft
+from tests.core.stage import SUBJECT, T0, draft
 
 ONA = Who(team_id="T1", user_id="UONA", name="ona")  # on call, asks
 ENG = Who(team_id="T1", user_id="UENG", name="eng")

@@ -11,7 +11,7 @@ from bot.effects import Effect
 from bot.events import Event
 from bot.model import Incident
 from bot.policy import Policy
-from tests.core.world import POLICY, T0
+from tests.core.stage import POLICY, T0
 
 Line = tuple[float, Event, str, list[str]]  # minute, what happened, the reason's code, what must be done
 

@@ -1,199 +1,65 @@
-"""A small world around the core: what the store, workers and people do, and an observer who counts for himself.
+"""A small world around the core: what the store, workers and people do.
 
-The world is a value. `moves` lists everything that may happen next, `happen` applies one of it through a given `decide`
-and checks the invariants. The observer never asks the policy whether something was allowed; he has his own idea of it.
-`Broken` names the invariant of the design that did not hold.
+`moves` lists everything that may happen next, `happen` applies one of it through a given `decide` and checks the
+invariants. `Broken` names the invariant of the design that did not hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 
 from bot import effects as ef
 from bot import events as ev
 from bot.effects import Decision
 from bot.events import Event
 from bot.model import (
-    ENDED_PLAN_STATES,
     Alert,
-    Draft,
     EscalationState,
     Incident,
     IncidentKind,
     IncidentState,
-    Level,
     Outcome,
     Plan,
     PlanState,
     Severity,
-    Step,
     StepState,
-    Subject,
     TimerKind,
-    Who,
-    digest_of,
 )
-from bot.policy import ApprovalRule, Ladder, Person, Policy, SeverityRule, System
-from bot.states import ESCALATION, INCIDENT, PLAN
-
-Decide = Callable[[Incident | None, Event, datetime, Policy], Decision]
-Move = tuple[str, ...]
-
-T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-ALICE = Who(team_id="T1", user_id="UALICE", name="alice")  # on call; asks for the change
-BOB = Who(team_id="T1", user_id="UBOB", name="bob")  # may approve, until his role is taken from him
-CAROL = Who(team_id="T1", user_id="UCAROL", name="carol")  # may approve
-MALLORY = Who(team_id="T2", user_id="UBOB", name="bob")  # bob's user id and name, in another workspace
-PEOPLE = {"alice": ALICE, "bob": BOB, "carol": CAROL, "mallory": MALLORY}
-SUBJECT = Subject(system="shop", service="api", model="intent")
-FACTS = {"alias": "3", "served": "3"}
-RULES_AT_START = "why the world stops: the rules of G1 did not hold"
-
-
-def _minutes(number: float) -> timedelta:
-    return timedelta(minutes=number)
-
-
-def policy_of(*, without_bob: bool = False) -> Policy:
-    """The rules of the world. Nobody is a manager, so P0's second level reaches nobody."""
-    levels = {
-        Severity.P0: ((5, ("oncall",)), (30, ("role:manager",)), (60, ("role:senior",))),
-        Severity.P1: ((15, ("oncall",)), (30, ("role:senior",))),
-    }
-    ladders = {
-        severity: Ladder(
-            levels=tuple(Level(number=n, after=_minutes(at), targets=to) for n, (at, to) in enumerate(rungs, 1)),
-            repeat_every=_minutes(30),
-        )
-        for severity, rungs in levels.items()
-    }
-    roles = frozenset({"senior"})
-    shop = System(
-        name="shop",
-        channel="C1",
-        catch_all=("channel:CALL",),
-        oncall=("alice",),
-        ladders=ladders,
-        approvals={
-            "change": ApprovalRule(tier="change", needed=1, roles=roles | {"oncall"}, break_glass=True),
-            "dangerous": ApprovalRule(tier="dangerous", needed=2, roles=roles),
-        },
-        severity_rules=(
-            SeverityRule(name="down", severity=Severity.P0, because="nothing is served", match={"alertname": ("B",)}),
-            SeverityRule(name="bad", severity=Severity.P1, because="answers are wrong", match={"alertname": ("A",)}),
-        ),
-        quiet=_minutes(5),
-        reopen_within=_minutes(30),
-    )
-    people = (
-        Person(key="alice", who=ALICE, roles=frozenset({"oncall", "engineer"})),
-        Person(key="bob", who=BOB, roles=frozenset() if without_bob else roles),
-        Person(key="carol", who=CAROL, roles=roles),
-    )
-    return Policy(people=people, systems={"shop": shop})
-
-
-POLICY = policy_of()
-POLICY_WITHOUT_BOB = policy_of(without_bob=True)
-
-
-def draft(tier: str = "change") -> Draft:
-    """What the action of this world proposes: one change, one proof."""
-    return Draft(
-        title="Roll back intent from v3 to v2",
-        from_="3",
-        to="2",
-        because="v2 is the last known-good",
-        steps=(
-            Step(name="move", sentence="point champion at v2"),
-            Step(name="proof", sentence="see that v2 is served", proves=True),
-        ),
-        inverse={"action": "rollback", "to": "3"},
-        inverse_text="point champion at v3 again",
-        fingerprint=FACTS,
-        args={"to": "2"},
-        tier=tier,
-        watch_for=_minutes(10),
-        marks_bad="3",
-    )
-
-
-class Broken(AssertionError):
-    """An invariant of the design did not hold."""
-
-    def __init__(self, invariant: str, text: str) -> None:
-        super().__init__(f"{invariant}: {text}")
-        self.invariant = invariant
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timer:
-    """An armed timer row."""
-
-    kind: TimerKind
-    epoch: int
-    number: int
-    plan_id: str
-    due_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutPage:
-    """A page that is decided and not sent."""
-
-    unique: str
-    target: str
-    number: int
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """Everything outside the core, and the incident the store holds."""
-
-    now: datetime = T0
-    incident: Incident | None = None
-    tier: str = "change"
-    firing: frozenset[str] = frozenset()
-    attached: frozenset[str] = frozenset()
-    timers: frozenset[Timer] = frozenset()
-    unsent: frozenset[OutPage] = frozenset()
-    jobs: frozenset[tuple[str, str, int]] = frozenset()  # (draw | reread | step, plan, index)
-    incidents: int = 0
-    plans: int = 0
-    bob_left: bool = False
-    debts: int = 0
-    # what the observer counted
-    base_at: datetime = T0  # when the ladder last began
-    climbed: int = 0  # the highest level paged since the ladder last began
-    decided: frozenset[tuple[str, str]] = frozenset()  # pages of this epoch
-    yes: frozenset[tuple[str, Who]] = frozenset()  # (plan, person) whose approval he would have taken
-    glass: frozenset[str] = frozenset()
-    started: frozenset[str] = frozenset()
-    called: frozenset[tuple[str, int]] = frozenset()  # foreign calls that took effect
-    seen_done: frozenset[tuple[str, int]] = frozenset()
-
-    @property
-    def policy(self) -> Policy:
-        """The rules in force now."""
-        return POLICY_WITHOUT_BOB if self.bob_left else POLICY
-
-    @property
-    def plan(self) -> Plan | None:
-        """The newest plan."""
-        return self.incident.plans[-1] if self.incident and self.incident.plans else None
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# what may happen
+from tests.core.observer import (
+    check_pages,
+    check_plans,
+    check_sending,
+    check_standing,
+    check_start,
+    check_tables,
+    ladder_pages,
+)
+from tests.core.stage import (
+    ALICE,
+    BOB,
+    CAROL,
+    FACTS,
+    PEOPLE,
+    POLICY,
+    SUBJECT,
+    T0,
+    Decide,
+    Move,
+    OutPage,
+    Timer,
+    World,
+    draft,
+    hold,
+    minutes,
+)
 
 
 def moves(world: World) -> Iterator[Move]:
     """Every event of the alphabet that makes sense now; stale, doubled and forbidden ones make sense."""
-    for minutes in ("5", "20", "120"):
-        yield "clock", minutes
+    for span in ("5", "20", "120"):
+        yield "clock", span
     if world.incident is None or world.incident.kind is IncidentKind.ALERT:  # a change has a key that no alert has
         for name in ("A", "B"):
             yield ("clear" if name in world.firing else "fire"), name
@@ -257,17 +123,16 @@ def _planning(world: World) -> Iterator[Move]:
         yield ("bob leaves",)
 
 
-# ----------------------------------------------------------------------------------------------------------------------
 # what happens
 
 
 def happen(world: World, move: Move, decide: Decide) -> World:
     """The world after the move. Raises Broken."""
     match move:
-        case ("clock", minutes):
-            return replace(world, now=world.now + _minutes(int(minutes)))
+        case ("clock", span):
+            return replace(world, now=world.now + minutes(int(span)))
         case ("send",):
-            _check_sending(world)
+            check_sending(world)
             return replace(world, unsent=frozenset())
         case ("bob leaves",):
             return replace(world, bob_left=True)
@@ -295,7 +160,7 @@ def _person(world: World, move: Move) -> Event:
         case ("unack", name):
             return ev.Unacknowledged(by=PEOPLE[name])
         case ("snooze", name):
-            return ev.Snoozed(by=PEOPLE[name], until=world.now + _minutes(20))
+            return ev.Snoozed(by=PEOPLE[name], until=world.now + minutes(20))
         case ("resolve", name):
             return ev.Resolved(by=PEOPLE[name])
         case ("reopen", name):
@@ -339,7 +204,7 @@ def _alert(world: World, name: str, decide: Decide, *, is_firing: bool) -> World
     world = replace(world, firing=firing, attached=attached, incidents=number)
     after = tell(world, event, decide, ("alert",))
     if not is_firing and not event.firing and after.incident is not None and after.incident.is_open:
-        _hold("quiet", after.incident.quiet_until is not None, "the last alert ended, and no quiet period began")
+        hold("quiet", after.incident.quiet_until is not None, "the last alert ended, and no quiet period began")
     return after
 
 
@@ -355,10 +220,10 @@ def _timer(world: World, move: Move, decide: Decide) -> World:
     before = world.incident
     is_current = before and timer.epoch == before.epoch and timer.number == before.escalation.next_number
     if escalation and is_current and timer.kind is TimerKind.ESCALATE and escalation.state is EscalationState.ARMED:
-        _hold("E3", (escalation.next_due_at or world.now) > world.now, "an overdue level was left for later")
+        hold("E3", (escalation.next_due_at or world.now) > world.now, "an overdue level was left for later")
     # A timer may be delivered again after a crash; nobody is paged again.
     again = decide(after.incident, event, after.now, after.policy)
-    _hold("A2", not any(isinstance(effect, ef.Page) for effect in again.effects), "a timer delivered twice paged twice")
+    hold("A2", not any(isinstance(effect, ef.Page) for effect in again.effects), "a timer delivered twice paged twice")
     return after
 
 
@@ -388,7 +253,7 @@ def _approve(world: World, plan_id: str, name: str, how: str, decide: Decide) ->
     stored = after.incident.plan(plan_id) if after.incident else None
     was_taken = stored is not None and len(stored.votes) > len(plan.votes)
     rule = "G3" if who == plan.requested_by else "G1"
-    _hold(rule, was_taken == is_good, f"an approval by {name} ({how}) was {'taken' if was_taken else 'not taken'}")
+    hold(rule, was_taken == is_good, f"an approval by {name} ({how}) was {'taken' if was_taken else 'not taken'}")
     return after
 
 
@@ -410,7 +275,7 @@ def _work(world: World, move: Move, decide: Decide) -> World:
     )  # fmt: skip
     after = tell(world, event, decide, move)
     after = replace(after, plans=len(after.incident.plans) if after.incident else 0)
-    return _check_start(world, after, plan, how)
+    return check_start(world, after, plan, how)
 
 
 def _step(world: World, job: tuple[str, str, int], plan: Plan, how: str, decide: Decide) -> World:
@@ -424,9 +289,7 @@ def _step(world: World, job: tuple[str, str, int], plan: Plan, how: str, decide:
         begun = ev.StepBegun(plan_id=plan.id, index=index, after_attempt=max(step.attempts - 1, 0))
         after = tell(world, begun, decide, ("begin",))
         was_taken = _attempts(after, plan.id, index) > step.attempts
-        _hold(
-            "G2", not (was_taken and step.attempts and not step.proves), "a begun step was begun again without a look"
-        )
+        hold("G2", not (was_taken and step.attempts and not step.proves), "a begun step was begun again without a look")
         return world if step.attempts == 0 else after
     known = (plan.id, index) in world.called
     if step.state is StepState.STARTED and not step.proves and known:
@@ -434,12 +297,12 @@ def _step(world: World, job: tuple[str, str, int], plan: Plan, how: str, decide:
     if step.state is StepState.PENDING or not step.proves:
         begun = ev.StepBegun(plan_id=plan.id, index=index, after_attempt=step.attempts)
         world = tell(world, begun, decide, ("begin",))
-        _hold("G2", _attempts(world, plan.id, index) == step.attempts + 1, "an intent was not stored")
+        hold("G2", _attempts(world, plan.id, index) == step.attempts + 1, "an intent was not stored")
     if how == "crash before":
         return world
     if not step.proves and how != "failed":
-        _hold("G1", plan.id in world.started, RULES_AT_START)
-        _hold("G2", not known, "a change was made twice")
+        hold("G1", plan.id in world.started, "a change was made before the last look at its target")
+        hold("G2", not known, "a change was made twice")
         world = replace(world, called=world.called | {(plan.id, index)})
     return world if how == "crash after" else _observed(world, job, plan, how, decide)
 
@@ -458,7 +321,6 @@ def _observed(world: World, job: tuple[str, str, int], plan: Plan, how: str, dec
     return tell(world, event, decide, ("observed",))
 
 
-# ----------------------------------------------------------------------------------------------------------------------
 # the store
 
 
@@ -469,11 +331,11 @@ def tell(world: World, event: Event, decide: Decide, move: Move) -> World:
     after = decision.incident
     if before is None and after is None:
         return world
-    _hold("A2", after is not None, "the incident vanished")
+    hold("A2", after is not None, "the incident vanished")
     assert after is not None
-    _check_tables(before, after)
-    _check_pages(world, before, after, decision, move)
-    _check_plans(world, before, after, decision)
+    check_tables(before, after)
+    check_pages(world, before, after, decision, move)
+    check_plans(world, before, after, decision)
     world = replace(_stored(world, after, decision), base_at=_base(world, before, after))
     check_standing(world)
     return world
@@ -486,9 +348,9 @@ def _base(world: World, before: Incident | None, after: Incident) -> datetime:
         return world.now
     base = after.escalation.base_at
     if before.severity is not after.severity:
-        _hold("E3", world.base_at <= base <= world.now, "a new severity moved the ladder's beginning back")
+        hold("E3", world.base_at <= base <= world.now, "a new severity moved the ladder's beginning back")
         return base
-    _hold("E3", base == world.base_at, "due times slide")
+    hold("E3", base == world.base_at, "due times slide")
     return base
 
 
@@ -525,222 +387,7 @@ def _stored(world: World, after: Incident, decision: Decision) -> World:
 
 
 def _climbed(world: World, after: Incident, decision: Decision) -> int:
-    paged = max((page.number for page in _ladder_pages(decision)), default=0)
+    paged = max((page.number for page in ladder_pages(decision)), default=0)
     if not paged and after.escalation.next_number == 1:
         return 0
     return max(paged, min(world.climbed, after.escalation.next_number - 1))
-
-
-def _ladder_pages(decision: Decision) -> list[ef.Page]:
-    return [effect for effect in decision.effects if isinstance(effect, ef.Page) and effect.number > 0]
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# what must hold
-
-
-def _hold(invariant: str, holds: bool, text: str) -> None:
-    if not holds:
-        raise Broken(invariant, text)
-
-
-_EDGES = {
-    machine.name: {(str(state), str(to)) for (state, _), to in machine.moves.items()}
-    for machine in (INCIDENT, ESCALATION, PLAN)
-}
-
-
-def _check_tables(before: Incident | None, after: Incident) -> None:
-    """Nothing changes its state in a way that the tables do not show."""
-    if before is None:
-        _hold("tables", after.state is IncidentState.OPEN, f"an incident began as {after.state}")
-        return
-    changes = [("incident", before.state, after.state), ("escalation", before.escalation.state, after.escalation.state)]
-    for plan in before.plans:
-        now = after.plan(plan.id)
-        _hold("tables", now is not None, f"plan {plan.id} vanished")
-        changes.append(("plan", plan.state, now.state if now else plan.state))
-    for name, old, new in changes:
-        _hold("tables", old == new or (str(old), str(new)) in _EDGES[name], f"{name} went from {old} to {new}")
-
-
-def _check_pages(world: World, before: Incident | None, after: Incident, decision: Decision, move: Move) -> None:
-    pages = _ladder_pages(decision)
-    if not pages:
-        return
-    _hold("E4", before is not None, "a page came with the opening")
-    assert before is not None
-    asked = move[0] == "escalate"
-    _hold("E4", asked or after.state is IncidentState.OPEN, f"the ladder paged while {after.state}")
-    same_epoch = before.epoch == after.epoch
-    for page in pages:
-        is_known = same_epoch and (page.unique, page.target) in world.decided
-        _hold("E2", not is_known, f"{page.target} was paged twice for {page.unique}")
-    fresh = sorted({page.number for page in pages if "repeat" not in page.reason})
-    for number in fresh:
-        _hold("E2", number > world.climbed, f"level {number} was paged twice")
-    wanted = list(range(world.climbed + 1, world.climbed + 1 + len(fresh)))
-    _hold("E1", fresh == wanted, f"levels {fresh} were paged after level {world.climbed}")
-    if not asked:
-        _check_due(before, pages, fresh, world.now)
-
-
-def _check_due(before: Incident, pages: list[ef.Page], fresh: list[int], now: datetime) -> None:
-    """A level is paged when it is due, or at once when the level before it reached nobody."""
-    pulled = False
-    for number in fresh:
-        due = before.escalation.base_at + before.escalation.levels[number - 1].after
-        mine = [page for page in pages if page.number == number]
-        _hold("E3", due <= now or pulled, f"level {number} was paged early")
-        late = max(now - due, timedelta(0))
-        _hold("E3", all(page.late_by == late for page in mine), f"level {number} says a wrong delay")
-        pulled = any("reaches nobody" in page.reason for page in mine)
-
-
-def _check_plans(world: World, before: Incident | None, after: Incident, decision: Decision) -> None:
-    for plan in after.plans:
-        old = before.plan(plan.id) if before else None
-        if old is not None and old.is_ended:
-            _hold("G2", old == plan, f"plan {plan.id} changed after its end")
-        own = [vote for vote in plan.votes if vote.by == plan.requested_by and not vote.break_glass]
-        _hold("G3", not own, "the requester's own approval counted")
-        if plan.state is PlanState.VERIFIED:
-            every = {(plan.id, index) for index in range(len(plan.steps))}
-            _hold("G5", every <= world.seen_done, "verified without every proof")
-            _hold("G5", (plan.id, 0) in world.called, "verified although nothing was changed")
-        if plan.state in {PlanState.APPROVED, PlanState.RUNNING, PlanState.WATCHING}:
-            _hold("G1", _is_quorum(world, plan), f"plan {plan.id} is {plan.state} without enough approvals")
-    for effect in decision.effects:
-        if isinstance(effect, ef.RunStep):
-            now = after.plan(effect.plan_id)
-            is_running = now is not None and now.state in {PlanState.RUNNING, PlanState.WATCHING}
-            _hold("G1", is_running, "a step was to be run of a plan that does not run")
-        if isinstance(effect, ef.MarkBad):
-            verified = [plan.id for plan in after.plans if plan.state is PlanState.VERIFIED]
-            _hold("G5", effect.plan_id in verified, "a version was marked bad without proof")
-    if any(isinstance(effect, ef.OpenDebt) for effect in decision.effects):
-        told = [effect for effect in decision.effects if isinstance(effect, ef.Page) and effect.number == 0]
-        _hold("G6", bool(told), "the glass was broken and nobody was told")
-        _hold("G6", bool(world.glass), "a debt was opened although no glass was broken")
-
-
-def _is_quorum(world: World, plan: Plan) -> bool:
-    people = {who for plan_id, who in world.yes if plan_id == plan.id and who != plan.requested_by}
-    needed = 2 if world.tier == "dangerous" else 1
-    return plan.id in world.glass or len(people) >= needed
-
-
-def _check_start(world: World, after: World, plan: Plan, how: str) -> World:
-    """The moment between approval and the first change: everything must hold once more, and only once."""
-    now = after.incident.plan(plan.id) if after.incident else None
-    if now is None or now.state is not PlanState.RUNNING or plan.state is not PlanState.APPROVED:
-        return after
-    incident = world.incident
-    assert incident is not None
-    _hold("G1", how == "same", "a plan started although the target moved or changes are frozen")
-    _hold("G1", plan.expires_at is not None and world.now < plan.expires_at, "a plan started after its time")
-    gone = {BOB} if world.bob_left else set()
-    people = {who for plan_id, who in world.yes if plan_id == plan.id} - gone - {plan.requested_by}
-    is_p0 = incident.is_open and incident.severity is Severity.P0
-    by_glass = plan.id in world.glass and is_p0
-    _hold("G1", by_glass or len(people) >= (2 if world.tier == "dangerous" else 1), "a plan started without its people")
-    _hold("G2", plan.id not in world.started, "a plan started twice")
-    _hold("G1", now.digest == digest_of(now.action, now.subject, draft(world.tier)), "what runs is not what was shown")
-    inverse = now.draft.inverse_text if now.draft else ""
-    _hold("G4", bool(inverse) and bool(now.draft and now.draft.inverse), "there is no stored way back")
-    return replace(after, started=after.started | {plan.id})
-
-
-def _check_sending(world: World) -> None:
-    epoch = world.incident.epoch if world.incident else 0
-    for page in world.unsent:
-        _hold("E4", page.number == 0 or page.epoch == epoch, f"a page of an older state goes out: {page.unique}")
-
-
-def check_standing(world: World) -> None:
-    """What holds in every state: there is a live next step, and nothing of an older state waits to go out."""
-    incident = world.incident
-    assert incident is not None
-    _check_sending(world)
-    alive = {(one.kind, one.epoch, one.number, one.plan_id): one.due_at for one in world.timers}
-    escalation = incident.escalation
-    if incident.state is IncidentState.OPEN and incident.kind is not IncidentKind.CHANGE:
-        if escalation.state is EscalationState.REPEATING:
-            due = alive.get((TimerKind.REPEAT, incident.epoch, escalation.repeats + 1, ""))
-        else:
-            _hold("E1", escalation.state is EscalationState.ARMED, f"open, and the ladder is {escalation.state}")
-            due = alive.get((TimerKind.ESCALATE, incident.epoch, escalation.next_number, ""))
-        _hold("E1", due is not None and due == escalation.next_due_at, "open, and no timer would page anybody")
-    else:
-        _hold("E1", escalation.next_due_at is None, f"{incident.state}, and the ladder still climbs")
-    if incident.state is IncidentState.SNOOZED:
-        due = alive.get((TimerKind.UNSNOOZE, incident.epoch, 0, ""))
-        _hold("E1", due is not None and due == incident.snoozed_until, "snoozed, and nothing ends it")
-    if incident.is_open and incident.quiet_until is not None:
-        _hold("quiet", (TimerKind.QUIET, 0, 0, "") in alive, "every alert is silent, and nothing would resolve it")
-    _check_plans_go_on(world, incident, set(alive))
-
-
-def _check_plans_go_on(world: World, incident: Incident, alive: set[tuple[TimerKind, int, int, str]]) -> None:
-    running = 0
-    for plan in incident.plans:
-        if plan.state in {PlanState.PENDING, PlanState.APPROVED}:
-            _hold("expiry", (TimerKind.EXPIRE, 0, 0, plan.id) in alive, f"plan {plan.id} waits for ever")
-        running += plan.state in {PlanState.APPROVED, PlanState.RUNNING, PlanState.WATCHING}
-        waits = {
-            PlanState.DRAWING: "draw",
-            PlanState.APPROVED: "reread",
-            PlanState.RUNNING: "step",
-            PlanState.WATCHING: "step",
-        }
-        kind = waits.get(plan.state)
-        has_work = any(job[0] == kind and job[1] == plan.id for job in world.jobs)
-        _hold("G2", kind is None or has_work, f"plan {plan.id} is {plan.state} and nobody works on it")
-    _hold("G1", running <= 1, "two plans hold the same target")
-    if incident.kind is IncidentKind.CHANGE and incident.plans and all(plan.is_ended for plan in incident.plans):
-        _hold("change", not incident.is_open, "a change is over and its thread stays open")
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# telling worlds apart
-
-
-def key(world: World) -> tuple[object, ...]:
-    """What decides the future. Times count from now, epochs from the present one: a shifted twin is the same world."""
-    incident = world.incident
-    if incident is None:
-        return (world.firing, world.tier, world.bob_left, world.debts)
-    now, epoch = world.now, incident.epoch
-    timers = frozenset(
-        (one.kind, one.epoch and one.epoch - epoch, one.number, one.plan_id, _ahead(one.due_at, now))
-        for one in world.timers
-    )
-    unsent = frozenset((page.number, page.epoch - epoch, page.target) for page in world.unsent)
-    escalation = incident.escalation
-    last = escalation.paged[-1].at == now if escalation.paged else None
-    ladder = (
-        escalation.state, len(escalation.levels), escalation.next_number, _ahead(escalation.next_due_at, now), last,
-        max((escalation.base_at - now).total_seconds(), -36000.0), escalation.repeats,
-    )  # fmt: skip
-    plans = tuple(_plan_key(plan, now) for plan in incident.plans)
-    resolved = max((incident.resolved_at - now).total_seconds(), -3600.0) if incident.resolved_at else None
-    return (
-        incident.state, incident.kind, incident.severity, ladder, plans, resolved, incident.quiet_until is None,
-        _ahead(incident.quiet_until, now), _ahead(incident.snoozed_until, now), timers, unsent, world.jobs,
-        world.firing, world.attached, world.bob_left, world.debts, world.climbed, world.yes, world.glass, world.called,
-        world.seen_done, world.tier,
-    )  # fmt: skip
-
-
-def _ahead(at: datetime | None, now: datetime) -> float | None:
-    return None if at is None else max((at - now).total_seconds(), 0.0)
-
-
-def _plan_key(plan: Plan, now: datetime) -> tuple[object, ...]:
-    if plan.state in ENDED_PLAN_STATES:
-        return (plan.id, plan.state)
-    steps = tuple((step.state, step.attempts) for step in plan.steps)
-    return (
-        plan.id, plan.state, len(plan.votes), steps, _ahead(plan.expires_at, now), _ahead(plan.watch_until, now),
-        plan.steps[0].started_at and (plan.steps[0].started_at - now).total_seconds() if plan.steps else None,
-    )  # fmt: skip
