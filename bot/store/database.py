@@ -25,7 +25,11 @@ _MISSING = ("no such table", "does not exist", "no such column")
 
 
 class StoreDown(Exception):
-    """The database cannot take or give anything now. Nothing of the transaction was stored. Safe to show."""
+    """The database cannot take or give anything now. The message is safe to show.
+
+    Nothing of the transaction was stored, unless the connection broke during the commit itself: then it may have been,
+    as a whole. Trying again is right in both cases, because every event carries a key.
+    """
 
 
 class Conflict(Exception):
@@ -60,6 +64,18 @@ class Database:
         with self._told(), self.engine.connect() as connection, connection.begin():
             yield connection
 
+    def make_file(self) -> None:
+        """Make an SQLite file that only its owner can read, if there is none. StoreDown when it cannot be made."""
+        if self.path is None or self.path.exists():
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch(mode=0o600)
+        except OSError as error:
+            raise StoreDown(
+                f"The database file {self.path} cannot be made ({error.strerror}). Choose another."
+            ) from None
+
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
@@ -84,12 +100,13 @@ class Database:
             raise Conflict(f"Somebody else was first: {_short(error, self.url)}.") from None
         except exc.TimeoutError:
             raise StoreDown(f"No free database connection within {_WAIT_S:.0f} s. Try again in a moment.") from None
-        except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
+        except exc.DBAPIError as error:
+            ours = isinstance(error, (exc.ProgrammingError, exc.DataError, exc.NotSupportedError))
+            if ours and not any(word in str(error.orig) for word in _MISSING):
+                raise  # a mistake in a statement, not the database's trouble
             raise StoreDown(_sentence(_short(error, self.url))) from None
-        except exc.ProgrammingError as error:
-            if any(word in str(error.orig) for word in _MISSING):
-                raise StoreDown(_sentence(_short(error, self.url))) from None
-            raise
+        except sqlite3.Error as error:  # while a connection is being prepared
+            raise StoreDown(_sentence(_short(error, self.url))) from None
 
 
 def upsert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
@@ -164,9 +181,10 @@ def _postgresql(url: URL) -> Engine:
         raise ValueError("PostgreSQL needs its driver: install mlops-bot with the extra 'postgres'") from None
 
 
-def _short(error: exc.DBAPIError, url: URL) -> str:
+def _short(error: Exception, url: URL) -> str:
     """The driver's own first line, capped, without the password or any value of ours."""
-    lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
     line = lines[0]
     for secret in {url.password, str(url.password)} - {None, "None", ""}:
         line = line.replace(str(secret), "***")
@@ -176,8 +194,8 @@ def _short(error: exc.DBAPIError, url: URL) -> str:
 def _sentence(reason: str) -> str:
     if any(word in reason for word in _MISSING):
         return f"The database lacks our tables ({reason}). Run `mlops-bot migrate`."
-    if "full" in reason:
-        return f"The database cannot store anything more ({reason}). Free some space; what was sent is asked for again."
-    if "locked" in reason or "lock" in reason:
+    if "full" in reason or "No space" in reason:
+        return f"The database cannot store anything more ({reason}). Free some space, then try again."
+    if "lock" in reason:
         return f"The database is busy ({reason}). Try again in a moment."
-    return f"The database cannot be reached or used ({reason}). Nothing was stored; try again when it is back."
+    return f"The database cannot be reached or used ({reason}). Try again when it is back."

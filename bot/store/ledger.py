@@ -26,6 +26,11 @@ def first_time(connection: Connection, key: str, now: datetime) -> bool:
     return connection.execute(row.on_conflict_do_nothing().returning(event_key.c.key)).first() is not None
 
 
+def forget_keys(connection: Connection, before: datetime) -> int:
+    """Forget the keys of events that were handled before that time."""
+    return int(connection.execute(event_key.delete().where(event_key.c.at < before)).rowcount)
+
+
 def next_number(connection: Connection, name: str) -> int:
     """The next number of a sequence, from 1."""
     row = upsert(connection, sequence).values(name=name, value=1)

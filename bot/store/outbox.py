@@ -201,6 +201,12 @@ def count_overdue(connection: Connection, before: datetime) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def remove_settled(connection: Connection, before: datetime) -> int:
+    """Remove rows that came to an end before that time. Living messages stay: they know where they are."""
+    ended = and_(outbox.c.state.not_in(_UNSENT), ~outbox.c.living, outbox.c.settled_at < before)
+    return int(connection.execute(outbox.delete().where(ended)).rowcount)
+
+
 def stats(connection: Connection, now: datetime) -> QueueStats:
     """How many rows are in which state, and how long the oldest one of each lane has been waiting."""
     which = (outbox.c.lane, outbox.c.kind, outbox.c.state)

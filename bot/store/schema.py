@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 import bot.migrations
@@ -16,6 +17,8 @@ from bot.store.database import lock_words
 
 def upgrade(connection: Connection) -> list[str]:
     """Apply what is missing, all or nothing; returns the revisions. Of two at once the second finds nothing to do."""
+    if connection.dialect.name != "sqlite":  # changing tables may take its time, and so may waiting for who does
+        connection.execute(text("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"))
     lock_words(connection, "schema")
     config = _config()
     scripts = ScriptDirectory.from_config(config)

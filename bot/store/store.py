@@ -39,6 +39,7 @@ class Store:
 
     def migrate(self) -> list[str]:
         """Bring the tables to what this code needs; returns the names of the revisions applied."""
+        self._database.make_file()
         with self._database.write() as connection:
             return schema.upgrade(connection)
 
@@ -219,6 +220,19 @@ class Store:
         """Give back everything that others hold. Only where no other process can be alive: at the start, on SQLite."""
         with self._database.write() as connection:
             return outbox.let_go(connection, outbox.of_others(of_others_than), now)
+
+    def prune(self, now: datetime, keep: timedelta) -> int:
+        """Remove what ended longer ago than `keep`: keys of handled events, timers, work, messages that never change.
+
+        Incidents, alerts and the audit stay. Returns how many rows went.
+        """
+        with self._database.write() as connection:
+            before = now - keep
+            return (
+                ledger.forget_keys(connection, before)
+                + timers.remove_ended(connection, before)
+                + outbox.remove_settled(connection, before)
+            )
 
     def queue_stats(self, now: datetime) -> QueueStats:
         """How full the queues are."""

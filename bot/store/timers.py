@@ -52,6 +52,12 @@ def take(connection: Connection, timer_id: int, now: datetime) -> bool:
     return connection.execute(update(timer).where(mine).values(state=DONE)).rowcount == 1
 
 
+def remove_ended(connection: Connection, before: datetime) -> int:
+    """Remove timers that fell due before that time and are done or cancelled."""
+    ended = and_(timer.c.state != ARMED, timer.c.due_at < before)
+    return int(connection.execute(timer.delete().where(ended)).rowcount)
+
+
 def next_due(connection: Connection) -> datetime | None:
     """When the next armed timer falls due."""
     found: datetime | None = connection.execute(select(func.min(timer.c.due_at)).where(timer.c.state == ARMED)).scalar()

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from bot.effects import MarkBad, OpenDebt, Record, SetTimer, StopPaging
+from bot.effects import MarkBad, OpenDebt, Record, RunDiagnostics, SetTimer, ShowHeadline, StopPaging
 from bot.model import Incident, IncidentKind, IncidentState, PlanState, Severity, Subject, TimerKind
 from bot.policy.alerts import Verdict
 from bot.ports import Move
@@ -23,12 +24,15 @@ from tests.store.builders import (
     T0,
     alert,
     at,
+    claim,
     decision,
     full_incident,
     incident,
     plan,
     save,
 )
+from tests.store.conftest import Open
+from tests.store.postgres_server import Server
 
 HOSTILE = "a\x00b\ud800c \u202e<!channel> {{7*7}} %s '; DROP TABLE incident; -- \U0001f525"
 
@@ -183,6 +187,27 @@ def test_an_incident_that_was_not_read_is_not_overwritten(store: Store) -> None:
 
     with pytest.raises(Conflict), store.begin() as tx:
         tx.save(decision(incident(title="blind")), T0)
+
+
+def test_an_incident_that_changed_since_it_was_read_is_not_overwritten(store: Store) -> None:
+    """The row lock forbids it; if a lock is ever forgotten, the version still does."""
+    save(store, incident())
+
+    with pytest.raises(Conflict, match="changed by somebody else"), store.begin() as tx:  # noqa: PT012 - one transaction
+        tx.incident("INC-1")
+        tx._connection.execute(sa.text("UPDATE incident SET version = version + 1"))
+        tx.save(decision(incident(title="late")), T0)
+
+
+def test_sqlite_waits_for_the_disk(tmp_path: Path) -> None:
+    """What kill -9 cannot show and a power cut would."""
+    store = Store(str(tmp_path / "bot.db"), audit_key=AUDIT_KEY)
+    names = ("journal_mode", "synchronous", "foreign_keys")
+    with store._database.write() as connection:
+        found = [connection.execute(sa.text(f"PRAGMA {name}")).scalar() for name in names]
+    store.close()
+
+    assert found == ["wal", 2, 1]
 
 
 def test_an_effect_without_an_incident_is_a_mistake(store: Store) -> None:
@@ -581,6 +606,94 @@ def test_a_full_disk_is_a_store_that_is_down(
             tx.quarantine("x" * 4_000, "why", at(number))
     assert store.quarantined() == []
     store.close()
+
+
+def test_a_file_that_is_no_database_is_a_store_that_is_down(tmp_path: Path) -> None:
+    path = tmp_path / "bot.db"
+    path.write_text("This is a letter to somebody.\n" * 100)
+    store = Store(str(path), audit_key=AUDIT_KEY)
+
+    with pytest.raises(StoreDown, match="not a database"):
+        store.ping()
+    with pytest.raises(StoreDown, match="not a database"):
+        store.migrate()
+    store.close()
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "bot.db"
+    store = Store(str(path), audit_key=AUDIT_KEY)
+    store.migrate()
+    save(store, incident())
+
+    assert {one.name: one.stat().st_mode & 0o777 for one in path.parent.iterdir()} == {
+        "bot.db": 0o600, "bot.db-wal": 0o600, "bot.db-shm": 0o600
+    }  # fmt: skip
+    store.close()
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreDown, match="Choose another"):
+        Store(str(tmp_path / "file" / "bot.db"), audit_key=AUDIT_KEY).migrate()
+
+
+def test_connections_that_were_cut_are_replaced(postgres: Server, open_store: Open) -> None:
+    """The server restarts, or a firewall forgets us: one transaction fails, in words, and the next one works."""
+    url = postgres.new_database("migrated")
+    store = open_store(url)
+    name = url.rpartition("/")[2]
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+
+    with pytest.raises(StoreDown), store.begin() as tx:  # noqa: PT012 - the block is one transaction
+        assert tx.once("key", T0)
+        assert postgres.run(cut)
+        tx.count("never")
+    with store.begin() as tx:
+        assert tx.once("key", T0)
+    assert postgres.run(cut)
+    assert store.counters() == {}, "an idle connection that was cut is not even noticed"
+
+
+def test_a_lock_that_is_held_for_long_ends_the_wait(
+    url: str, open_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.store.database._WAIT_S", 0.2)
+    holder, waiter = open_store(url), open_store(url)
+    save(holder, incident())
+
+    with holder.begin() as tx:
+        tx.incident("INC-1")
+        with pytest.raises(StoreDown, match="busy"), waiter.begin() as other:
+            other.incident("INC-1")
+    with waiter.begin() as other:
+        assert other.incident("INC-1") is not None
+
+
+def test_what_ended_long_ago_is_removed_and_the_rest_stays(store: Store) -> None:
+    early, late = at(0), at(60)
+    save(store, incident(), ShowHeadline(), RunDiagnostics(), SetTimer(kind=TimerKind.QUIET, due_at=early, epoch=0))
+    save(
+        store,
+        incident(),
+        SetTimer(kind=TimerKind.ESCALATE, due_at=early, epoch=1),
+        Record(kind="k", by=ALICE, text="t"),
+    )
+    [headline] = claim(store)
+    [work] = claim(store, "work")
+    store.delivered(headline, early, "C1", "1.0")
+    store.delivered(work, early)
+    quiet = next(timer for timer in store.due_timers(early) if timer.kind is TimerKind.QUIET)
+    with store.begin() as tx:
+        tx.once("old", early)
+        tx.once("new", late)
+        tx.take_timer(quiet.id, early)
+
+    assert store.prune(late, timedelta(minutes=61)) == 0
+    assert store.prune(late, timedelta(minutes=59)) == 3  # a key, a timer, a piece of work
+    assert store.place("INC-1") == ("C1", "1.0")
+    assert [timer.kind for timer in store.due_timers(late)] == [TimerKind.ESCALATE]
+    with store.begin() as tx:
+        assert tx.once("old", late)
+        assert not tx.once("new", late)
+    assert len(store.timeline("INC-1")) == 1
 
 
 def test_a_url_that_means_no_database_of_ours_is_refused_without_its_password() -> None:
