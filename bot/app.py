@@ -1,7 +1,7 @@
 """Where the process is put together: one object per part, handed to those who need it, and a ticker that calls them.
 
-APScheduler ticks and remembers nothing: its jobs are fixed and in memory, every timer is a row in the store. A tick that
-fails is logged and the next one comes; a tick that stops coming makes /healthz fail.
+APScheduler ticks and remembers nothing: its jobs are fixed and in memory, every timer is a row in the store. A tick
+that fails is logged and the next one comes; a tick that stops coming makes /healthz fail.
 """
 
 from __future__ import annotations
@@ -164,12 +164,12 @@ class Bot:
         return {"ok": True, "alerts": list(taken.verdicts), "incidents": list(taken.incidents), **taken.counts}
 
     def alive(self) -> http.Health:
-        """Alive: the ticker came by lately. Says nothing about Slack or the database, so that a restart is not asked for."""
+        """Alive: the ticker came by lately. A Slack or a database that is down is no reason to be restarted."""
         age = time.monotonic() - self._pulse.at
         return http.Health(ok=age < TICK_TOO_OLD_S, facts={"ticker_age_s": round(age, 1)})
 
     def ready(self) -> http.Health:
-        """Ready: the store answers and Slack is connected. Backends are told, but a backend that is down is no reason."""
+        """Ready: the store answers and Slack is connected. A backend that is down costs its own findings only."""
         facts: dict[str, object] = {}
         try:
             self.store.ping()

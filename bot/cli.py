@@ -157,14 +157,12 @@ def _missing_for_serving(settings: Settings) -> list[str]:
 
 
 def _demo(given: argparse.Namespace) -> int:
-    try:
-        from playground.demo import run as run_demo
-    except ModuleNotFoundError as problem:
-        print(
-            f"The demo needs more packages ({problem.name}). Install them: pip install 'mlops-bot[demo]'.",
-            file=sys.stderr,
-        )
+    missing = [name for name in ("aiohttp", "prometheus_client", "sklearn") if find_spec(name) is None]
+    if missing:
+        print(f"The demo needs more packages ({', '.join(missing)}): pip install 'mlops-bot[demo]'.", file=sys.stderr)
         return WRONG
+    from playground.demo import run as run_demo
+
     return run_demo(given.rest)
 
 
@@ -232,7 +230,8 @@ def _incidents(given: argparse.Namespace) -> int:
     for incident in found:
         owner = incident.owner.name if incident.owner else "nobody"
         print(
-            f"{incident.id:8} {incident.severity} {incident.state:12} {incident.subject.label:24} {owner:12} {incident.title}"
+            f"{incident.id:8} {incident.severity} {incident.state:12} {incident.subject.label:24} {owner:12} "
+            f"{incident.title}"
         )
     if not found:
         print("No open incident." if not given.all else "No incident yet.")

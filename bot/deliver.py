@@ -1,8 +1,8 @@
 """Outgoing messages: claimed by priority, sent under a lease, and never sent blindly twice.
 
-A message that was sent without an answer (a crash, a time-out, a reset) is looked for in its channel by its delivery id
-before it is sent again. Slack has no idempotency key, so the id travels in the message's metadata. A definite refusal by
-Slack is retried, redirected or given up visibly; a rate limit holds its own channel only.
+A message that was sent without an answer (a crash, a time-out, a reset) is looked for in its channel by its delivery
+id before it is sent again. Slack has no idempotency key, so the id travels in the message's metadata. A definite
+refusal by Slack is retried, redirected or given up visibly; a rate limit holds its own channel only.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Deliverer:
                 self._store.dead(
                     job, now, f"sent twice without an answer, and the channel may not be read: {problem.code}"
                 )
-                log.error("%s: cannot be told whether it arrived", job.id, extra={"action": "delivery_unknown"})
+                log.warning("%s: cannot be told whether it arrived", job.id, extra={"action": "delivery_unknown"})
                 return True
             return False
         if ts:
@@ -209,7 +209,7 @@ class Deliverer:
                 self._free_at[place.channel] = max(until, self._free_at.get(place.channel, until))
 
     def _redirect(self, job: Job, code: str) -> None:
-        """Slack will never take it there: the catch-all gets it, with the reason; if that fails too it is dead, visibly."""
+        """Slack will never take it there: the catch-all gets it; if that fails too it is dead, visibly."""
         now = self._engine.now()
         incident = self._store.incident(job.incident_id)
         system = self._engine.policy.system(incident.subject.system) if incident else self._engine.policy.default

@@ -1,7 +1,7 @@
 """What people ask for, answered: the one place behind slash commands, thread mentions, buttons and the shell.
 
-Every way in ends in the same functions, so there is one set of rules about who may do what. A reply says at once, in one
-specific sentence, what happens; work that needs a foreign system follows as `later`.
+Every way in ends in the same functions, so there is one set of rules about who may do what. A reply says at once, in
+one specific sentence, what happens; work that needs a foreign system follows as `later`.
 """
 
 from __future__ import annotations
@@ -224,7 +224,8 @@ class Desk:
         system, model = found
         moves = self._store.moves(system.name, model, limit=15)
         lines = [
-            f"• {_time(move.latest_at)} {move.what}: {move.from_ or 'not known'} → {move.to}{f' by {move.by}' if move.by else ''}"
+            f"• {_time(move.latest_at)} {move.what}: {move.from_ or 'not known'} → {move.to}"
+            + (f" by {harmless(move.by, 60)}" if move.by else "")
             for move in moves
         ]
         return Reply(text="\n".join(lines) or f"I have not seen {model} change yet.")

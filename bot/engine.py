@@ -1,8 +1,8 @@
 """From an event to its committed decision, and back again when timers fall due.
 
-One event is one transaction: its dedupe key, the incident, timers, audit lines and outgoing rows are stored together or not
-at all. Whatever leaves the process does so after the commit (see `bot.deliver` and `bot.work`). The engine knows neither
-Slack nor any vendor.
+One event is one transaction: its dedupe key, the incident, timers, audit lines and outgoing rows are stored together
+or not at all. Whatever leaves the process does so after the commit (see `bot.deliver` and `bot.work`). The engine
+knows neither Slack nor any vendor.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class Engine:
         return True
 
     def _alerts_changed(self, tx: Tx, fresh: list[tuple[Incoming, str]], truncated: int, now: datetime) -> list[str]:
-        """Let each incident that the fresh alerts belong to decide. An ended alert stays with the incident it opened."""
+        """Let each incident of the fresh alerts decide. An ended alert stays with the incident it opened."""
         told: list[str] = []
         firing = [item for item, _ in fresh if item.alert.firing]
         if firing:

@@ -1,7 +1,7 @@
 """The HTTP door: Alertmanager's webhooks, Slack's HTTP mode, health and metrics.
 
-2xx is said only for what is committed. "Not now" is 503, because Alertmanager retries 5xx and nothing else. Bodies are read
-with a cap, parsed and stored in threads; the event loop only moves bytes.
+2xx is said only for what is committed. "Not now" is 503, because Alertmanager retries 5xx and nothing else. Bodies
+are read with a cap, parsed and stored in threads; the event loop only moves bytes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def build(door: Door) -> Starlette:
         except BadBody as problem:
             return _problem(400, str(problem))
         except StoreDown as problem:
-            log.error("a webhook could not be stored: %s", problem, extra={"action": "webhook_not_stored"})
+            log.warning("a webhook could not be stored: %s", problem, extra={"action": "webhook_not_stored"})
             return _problem(503, "The database cannot take this now; nothing was stored. Send it again.")
         finally:
             waiting.release()
@@ -118,7 +118,7 @@ def _health(ask: Callable[[], Health]) -> Callable[[Request], Awaitable[Response
 def _has_token(request: Request, token: str) -> bool:
     given = request.headers.get("authorization", "")
     scheme, _, value = given.partition(" ")
-    # Compared even when it is plainly wrong, so that the time taken tells nothing. No token configured: nobody comes in.
+    # Compared even when it is plainly wrong, so that the time taken tells nothing. No token set: nobody comes in.
     same = hmac.compare_digest(value.strip().encode(), token.encode())
     return bool(token) and scheme.lower() == "bearer" and same
 

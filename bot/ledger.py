@@ -1,7 +1,7 @@
 """The ledger's eyes: who was production when, seen by asking again and again.
 
-A registry keeps no history of its aliases, so a move is known only as "between the last look and this one". That is what is
-written: two times, not one. A look that gets no answer writes nothing.
+A registry keeps no history of its aliases, so a move is known only as "between the last look and this one". That is
+what is written: two times, not one. A look that gets no answer writes nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the bot asks of foreign systems: small Protocols, stated by those who use them.
 
-A backend raises `Foreign` when it could not answer, with a bounded reason; it never guesses and never returns a default.
-Every call is bounded in time by the backend itself.
+A backend raises `Foreign` when it could not answer, with a bounded reason; it never guesses and never returns a
+default. Every call is bounded in time by the backend itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hostile text made safe to show: nothing in it may mention, link, format, reorder or hide.
 
-Facts: Slack parses `&`, `<` and `>` as control characters (mentions, links, dates) and `*_~` and backticks as formatting;
-bidirectional and zero-width characters can make text read differently than it is.
+Facts: Slack parses `&`, `<` and `>` as control characters (mentions, links, dates) and `*_~` and backticks as
+formatting; bidirectional and zero-width characters can make text read differently than it is.
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ def cut(text: str, cap: int) -> str:
 
 
 def harmless(text: str, cap: int = 300) -> str:
-    """Text of unknown origin on one line of a Slack message: inert, visible, at most `cap` characters before escaping."""
+    """Text of unknown origin on one line of a Slack message: inert, visible, at most `cap` characters."""
     line = " ".join(visible(text[: cap * 4]).split())
     return cut(line, cap).translate(_FORMATTING).translate(_SLACK)

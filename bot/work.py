@@ -1,9 +1,9 @@
 """Work that follows a commit: diagnostics, previews, the last look at a target, and the steps of a plan.
 
-Work is claimed under a lease and may be claimed again after a crash. Diagnostics and previews only read, so a second run is
-harmless and its result is stored once. A step that changes something is different: its intent is stored first
-(`StepBegun`), and whoever finds a begun step looks at the target before anything else. Only a step whose effect is *surely*
-absent is performed again, under the same precondition.
+Work is claimed under a lease and may be claimed again after a crash. Diagnostics and previews only read, so a second
+run is harmless and its result is stored once. A step that changes something is different: its intent is stored first
+(`StepBegun`), and whoever finds a begun step looks at the target before anything else. Only a step whose effect is
+*surely* absent is performed again, under the same precondition.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Worker:
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="diagnostic")
 
     def do(self, job: Job) -> None:
-        """Carry out one job and settle its row. Raises StoreDown only; the lease then runs out and the job comes again."""
+        """Carry out one job and settle its row. Raises StoreDown only; the job comes again after its lease."""
         try:
             again = self._dispatch(job)
         except Foreign as problem:
@@ -124,7 +124,7 @@ class Worker:
         except Foreign as problem:
             finding = Finding(diagnostic=diagnostic.name, sentence=problem.sentence, available=False)
         except Exception:
-            # A diagnostic with a bug costs its own finding only (T5); the operator gets the detail, the channel a sentence.
+            # A diagnostic with a bug costs its own finding only; the operator gets the detail.
             log.exception("diagnostic %s failed", diagnostic.name, extra={"action": "diagnostic_failed"})
             text = f"{diagnostic.name} failed inside the bot; the log has the detail."
             finding = Finding(diagnostic=diagnostic.name, sentence=text, available=False)
@@ -216,7 +216,7 @@ class Worker:
         return seen
 
     def _after_trouble(self, action: Action, incident: Incident, plan: Plan, index: int, problem: Foreign) -> Seen:
-        """A call that failed: proof is looked for later, a surely absent change is tried again, the rest is looked at."""
+        """A call that failed: proof is looked for later, a refusal ends the plan, the rest is looked at."""
         step = plan.steps[index]
         if step.proves:
             return Seen(outcome=Outcome.NOT_YET, detail=problem.sentence)

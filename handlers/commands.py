@@ -1,7 +1,7 @@
 """The grammar people type: the same words in a slash command, in a thread mention and in a shell.
 
-Pure: text in, a `Command` or a `Misspelt` out. What the words mean is the desk's business. Quotes group words; curly quotes
-that phones put in count as straight ones. Nothing typed here is ever run by a shell.
+Pure: text in, a `Command` or a `Misspelt` out. What the words mean is the desk's business. Quotes group words; curly
+quotes that phones put in count as straight ones. Nothing typed here is ever run by a shell.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="incident", usage="incident [incident]", summary="one incident in full", group=LOOK),
     Verb(name="diagnose", usage="diagnose [incident]", summary="gather fresh evidence into the thread", group=LOOK),
     Verb(name="metrics", usage="metrics <model>", summary="current values against their bounds", group=LOOK),
-    Verb(name="versions", usage="versions <model>", summary="registered versions and the one that is served", group=LOOK),
+    Verb(name="versions", usage="versions <model>", summary="registered versions and the served one", group=LOOK),
     Verb(name="changes", usage="changes <model>", summary="what changed lately, nearest first", group=LOOK),
     Verb(name="history", usage="history <model>", summary="which version was production when", group=LOOK),
     Verb(name="runbook", usage="runbook [incident]", summary="the runbook's checklist into the thread", group=LOOK),
@@ -73,10 +73,10 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="reopen", usage="reopen <incident>", summary="it is not over", group=STEER),
     Verb(name="note", usage="note <text>", summary="a remark for the timeline", group=STEER),
     Verb(name="escalate", usage="escalate [incident]", summary="page the next level now", group=STEER),
-    Verb(name="declare", usage="declare P0|P1|P2|P3 <what is wrong>", summary="open an incident by hand", group=STEER),
-    Verb(name="freeze", usage="freeze <system> 2h <reason>", summary="allow no guarded action for a while", group=STEER),
+    Verb(name="declare", usage="declare P0|P1|P2|P3 <what is wrong>", summary="open an incident", group=STEER),
+    Verb(name="freeze", usage="freeze <system> 2h <reason>", summary="let no guarded action start", group=STEER),
     Verb(name="unfreeze", usage="unfreeze <system>", summary="end a freeze", group=STEER),
-    Verb(name="review", usage="review <plan>", summary="confirm that you looked at somebody's break-glass", group=STEER),
+    Verb(name="review", usage="review <plan>", summary="confirm that you looked at a break-glass", group=STEER),
 )  # fmt: skip
 
 
@@ -133,6 +133,6 @@ def severity(word: str) -> Severity | None:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """ "Did you mean …" for a name that is not known, "" when nothing is near."""
+    """Words like “Did you mean …” for a name that is not known, "" when nothing is near."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean {near[0]}?" if near else ""

@@ -1,7 +1,7 @@
 """The way in from Slack: commands, mentions, clicks, dialogs. Real slack-bolt, over Socket Mode or HTTP.
 
-Every request is acknowledged with a specific sentence within 100 ms: a quick answer is the acknowledgement itself; a slower
-one is announced and follows. Redelivered requests are recognised by the id Slack gave them and do nothing.
+Every request is acknowledged with a specific sentence within 100 ms: a quick answer is the acknowledgement itself; a
+slower one is announced and follows. Redelivered requests are recognised by the id Slack gave them and do nothing.
 """
 
 from __future__ import annotations

@@ -83,6 +83,7 @@ def _interactive(town: Town, programs: MonitoringPrograms | None, *, calm: bool)
     if not calm:
         print(f"In {FIRST_INCIDENT_S:.0f} s a bad model (v3) goes live. Ctrl-C ends everything.", flush=True)
         if not stop.wait(FIRST_INCIDENT_S) and town.stack is not None:
+            town.wait_until_proven()
             town.stack.go_bad()
             print("v3 is live. Watch the channel; you are Alice, on call.", flush=True)
     while not stop.wait(1.0):

@@ -86,7 +86,8 @@ def test_a_body_over_the_cap(quiet_town: Town) -> None:
 
 
 HOSTILE = (
-    "<!channel> <@U123|x> <https://evil.example|click>", "*bold* `code` ~no~ _x_", "{{7*7}} {% for x in y %}", "\u202eevil\u2066",
+    "<!channel> <@U123|x> <https://evil.example|click>", "*bold* `code` ~no~ _x_", "{{7*7}} {% for x in y %}",
+    "\u202eevil\u2066",
     "a\x00b\x1b[31m", "'; DROP TABLE incident; --", "x" * 100_000, "{0.__class__.__mro__}", "😀" * 500,
 )  # fmt: skip
 
@@ -106,7 +107,8 @@ def test_hostile_labels_are_shown_inert(quiet_town: Town) -> None:
         assert "<!channel>" not in shown
         assert "<@U123" not in shown
         assert "<https://evil" not in shown
-        assert "\\u0000" not in shown and "\u202e" not in shown
+        assert "\\u0000" not in shown
+        assert "\u202e" not in shown
         assert "49" not in shown.partition("{{7*7}}")[0][-4:]
         assert call.ok, (call.verdict, shown[:500])
     assert quiet_town.workspace.lint == []

@@ -88,6 +88,7 @@ def test_between_a_pages_send_and_its_mark(town: Callable[..., Town], fault: str
 def approved_card(here: Town) -> Any:
     """Bring the town to a card that bob can approve."""
     assert here.stack is not None
+    here.wait_until_proven()
     here.stack.go_bad()
     alice, bob = here.as_("alice").looks_at(CHANNEL), here.as_("bob").looks_at(CHANNEL)
     alice.sees("P1", within=40)

@@ -56,7 +56,10 @@ def test_the_command_works_outside_the_checkout(bare: Path) -> None:
     assert '"type": "header"' in run(command, "preview", "headline", cwd=bare)
     config = bare / "mlops.yaml"
     config.write_text(CONFIG)
-    env = {"MLOPS_SECRET_KEY": "k" * 32, "SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "MLOPS_WEBHOOK_TOKEN": "t" * 16}
+    env = {
+        "MLOPS_SECRET_KEY": "k" * 32, "SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1",
+        "MLOPS_WEBHOOK_TOKEN": "t" * 16,
+    }  # fmt: skip
     run(command, "check", cwd=bare, env=env)
     assert "Applied" in run(command, "migrate", cwd=bare, env=env)
     assert "No open incident" in run(command, "incidents", cwd=bare, env=env)
