@@ -51,6 +51,7 @@ export function goHome() {
 
 export function openThread(channelId, ts) {
   app.ui.thread = { channel: channelId, ts };
+  document.getElementById("notices").replaceChildren();
   redraw();
   requestAnimationFrame(() => document.querySelector("#thread textarea")?.focus({ preventScroll: true }));
 }

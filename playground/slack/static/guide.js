@@ -61,11 +61,12 @@ export const hasGuide = (state) => Boolean((state.guide ?? ownStory(state)).leng
 
 onDraw((state, ui) => {
   const host = document.getElementById("guide");
+  const here = ui.place.kind === "channel" && state.channels.find((c) => c.id === ui.place.id);
+  if (here && here.messages.some((m) => m.bot_id)) ui.played.looked = true;
   const steps = state.guide ?? ownStory(state);
   const isOpen = remember.get("guide", true) && steps.length > 0;
   host.hidden = !isOpen;
   if (!isOpen) return;
-  if (ui.place.kind === "channel" && state.channels.find((c) => c.id === ui.place.id)?.messages.some((m) => m.bot_id)) ui.played.looked = true;
   const next = steps.findIndex((s) => !s.done);
   fill(host,
     h("div.guide-head", null,
