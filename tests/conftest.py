@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.stack_fixture"]
@@ -27,3 +28,13 @@ os.environ |= {
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what tests measured (`record_property("figure", …)`), in whatever process they ran."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    told = [value for one in reports for name, value in getattr(one, "user_properties", ()) if name == "figure"]
+    if told:
+        terminalreporter.section("figures")
+    for figure in dict.fromkeys(told):
+        terminalreporter.write_line(str(figure))

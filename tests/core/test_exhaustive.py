@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -18,6 +19,8 @@ from tests.core.observer import key
 from tests.core.stage import ALICE, CAROL, FACTS, MALLORY, POLICY, SUBJECT, Broken, Decide, Move, World
 from tests.core.world import happen, moves, tell
 
+Tell = Callable[[str, object], None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
@@ -25,8 +28,12 @@ class Walk:
 
     states: int
     transitions: int
+    depth: int
     reached: frozenset[str]  # states of incident, ladder and plans
     took_s: float
+
+    def __str__(self) -> str:
+        return f"{self.states} states, {self.transitions} transitions, depth {self.depth}, {self.took_s:.1f} s"
 
 
 class Found(AssertionError):
@@ -63,7 +70,7 @@ def walk(start: World, depth: int, decide: Decide = real_decide) -> Walk:
                     reached |= _states(after)
         level = following
     took_s = time.monotonic() - began
-    return Walk(states=len(seen), transitions=transitions, reached=frozenset(reached), took_s=took_s)
+    return Walk(states=len(seen), transitions=transitions, depth=depth, reached=frozenset(reached), took_s=took_s)
 
 
 def _states(world: World) -> set[str]:
@@ -123,27 +130,21 @@ REACHED = {
 
 
 @pytest.mark.parametrize("name", WALKS)
-def test_every_sequence_of_events_keeps_every_promise(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_sequence_of_events_keeps_every_promise(name: str, record_property: Tell) -> None:
     start, depth = WALKS[name]
 
     seen = walk(start, depth)
 
-    with capsys.disabled():
-        print(
-            f"\ncore {name}: {seen.states} states, {seen.transitions} transitions, depth {depth}, {seen.took_s:.1f} s"
-        )
+    record_property("figure", f"core {name}: {seen}")
     assert seen.reached >= REACHED[name]
     assert seen.states > 1000
 
 
 @pytest.mark.slow
-def test_one_step_deeper(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_step_deeper(record_property: Tell) -> None:
     seen = walk(World(), 7)
 
-    with capsys.disabled():
-        print(
-            f"\ncore from nothing: {seen.states} states, {seen.transitions} transitions, depth 7, {seen.took_s:.1f} s"
-        )
+    record_property("figure", f"core from nothing, one step deeper: {seen}")
     assert "verified" in seen.reached
 
 
