@@ -18,8 +18,8 @@ _HEAD = """\
 
 Drawn from the tables in `bot/states.py` by `python docs/draw_states.py`; a test fails when this page is stale.
 
-Every event is decided in every state. An arrow is a move. A pair that is no arrow is *late*: a duplicate, a stale click,
-a timer that lost a race. Late events change nothing, and they are no error.
+Every event is decided in every state. An arrow is a move. A pair that is no arrow is *late*: a duplicate, a stale
+click, a timer that lost a race. Late events change nothing, and they are no error.
 """
 _ABOUT = {
     "incident": "Where an incident stands. `acknowledged` and `snoozed` rest the ladder; `resolved` ends it.",
