@@ -103,7 +103,7 @@ class Engine:
                 decision = decide(incident, made, now, self.policy)
                 tx.save(decision, now)
         except Conflict:
-            return self._lost_the_lock(incident_id)
+            return self._lost_the_lock(incident_id, event)
         self._tell(decision)
         return decision
 
@@ -129,17 +129,15 @@ class Engine:
         with self.store.begin() as tx:
             for key in sorted({item.key for item in incoming}):
                 tx.lock_key(key)
-            verdicts = [tx.merge_alert(item.alert, now) for item in incoming]
+            verdicts = tx.merge_alerts([item.alert for item in incoming], now)
             for raw, why in quarantined:
                 tx.quarantine(raw, why, now)
-            for key in dict.fromkeys(item.key for item in incoming):
-                fresh = [
-                    (item, verdict.incident_id or "")
-                    for item, verdict in zip(incoming, verdicts, strict=True)
-                    if item.key == key and verdict.verdict in {"new", "changed"}
-                ]
-                if fresh:
-                    incidents += self._alerts_changed(tx, fresh, truncated, now)
+            fresh: dict[str, list[tuple[Incoming, str]]] = {}
+            for item, verdict in zip(incoming, verdicts, strict=True):
+                if verdict.verdict in {"new", "changed"}:
+                    fresh.setdefault(item.key, []).append((item, verdict.incident_id or ""))
+            for changed in fresh.values():
+                incidents += self._alerts_changed(tx, changed, truncated, now)
             counts = _counts([verdict.verdict for verdict in verdicts], len(quarantined))
             for name, number in counts.items():
                 tx.count(name, number)
@@ -244,8 +242,7 @@ class Engine:
         first = firing[0]
         found = tx.incident_for_key(first.key, now, self.policy.system(first.subject.system).reopen_within)
         incident_id = found.id if found else tx.next_id("INC")
-        for item in firing:
-            tx.attach_alert(item.alert, incident_id)
+        tx.attach_alerts([item.alert for item in firing], incident_id)
         self._save_change(tx, found, incident_id, firing, truncated, now)
         return incident_id
 
@@ -265,9 +262,13 @@ class Engine:
         chosen = choose(self.runbooks, system, alert.labels)
         return chosen.name if chosen else ""
 
-    def _lost_the_lock(self, incident_id: str) -> Decision:
-        """Two plans wanted one target in the same instant; the database let one of them have it."""
-        why = refuse("locked", "Another plan took the same target a moment ago. Wait for its result, then ask again.")
+    def _lost_the_lock(self, incident_id: str, event: Event | MakeEvent) -> Decision:
+        """Two plans wanted one target in the same instant, or two incidents one key; the database let one have it."""
+        why = refuse("already_open", "A newer incident about the same thing is open; go on there.")
+        if not isinstance(event, ev.Reopened):
+            why = refuse(
+                "locked", "Another plan took the same target a moment ago. Wait for its result, then ask again."
+            )
         return Decision(incident=self.store.incident(incident_id), effects=(), why=why)
 
     def _tell(self, decision: Decision) -> None:
