@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, update
 from sqlalchemy.engine import Connection, Row
 
 from bot.model import LOCKING_PLAN_STATES, OPEN_STATES, Alert, Incident
@@ -15,6 +17,7 @@ from bot.store.documents import bounded, clean, read_alert, read_incident, write
 from bot.store.records import AlertRow, Merge
 from bot.store.tables import alert, incident, plan
 
+T = TypeVar("T")
 _OPEN = tuple(sorted(OPEN_STATES))
 _LOCKING = tuple(sorted(LOCKING_PLAN_STATES))
 _STORED = (incident.c.version, incident.c.document)
@@ -135,16 +138,47 @@ def merge(connection: Connection, said: Alert, now: datetime) -> Merge:
     return Merge(verdict=judged.verdict, incident_id=known.incident_id)
 
 
-def attach(connection: Connection, said: Alert, incident_id: str) -> None:
-    """Let an alert's episode belong to an incident."""
-    connection.execute(
-        update(alert)
-        .where(
-            alert.c.source == clean(said.source), alert.c.fingerprint == bounded(said.fingerprint),
-            alert.c.starts_at == said.starts_at,
-        )
-        .values(incident_id=incident_id)
+def merge_all(connection: Connection, said: Sequence[Alert], now: datetime) -> list[Merge]:
+    """Store what a source said about many alerts: the same as `merge` for each in turn, in few statements.
+
+    A storm is mostly alerts nobody has seen and repeats of what is known; both are plain. The rest goes one by one.
+    """
+    known = _known(connection, said)
+    merges: dict[int, Merge] = {}
+    fresh: list[Alert] = []
+    repeated: list[int] = []
+    seen: set[tuple[str, str]] = set()
+    for index, one in enumerate(said):
+        identity = (clean(one.source), bounded(one.fingerprint))
+        is_first = identity not in seen
+        seen.add(identity)
+        episodes = known.get(identity, {})
+        same = episodes.get(one.starts_at)
+        if is_first and not episodes and one.firing:
+            fresh.append(one)
+            merges[index] = Merge(verdict=Verdict.NEW, incident_id=None)
+        elif is_first and same is not None and same.firing == one.firing:
+            repeated.append(same.id)
+            merges[index] = Merge(verdict=Verdict.DUPLICATE, incident_id=same.incident_id)
+    if fresh:
+        connection.execute(alert.insert(), [_row(one, True, None, now) for one in fresh])
+    for ids in _chunks(repeated):
+        again = update(alert).where(alert.c.id.in_(ids))
+        connection.execute(again.values(repeats=alert.c.repeats + 1, last_seen_at=now))
+    return [merges[index] if index in merges else merge(connection, one, now) for index, one in enumerate(said)]
+
+
+def attach(connection: Connection, said: Sequence[Alert], incident_id: str) -> None:
+    """Let alerts' episodes belong to an incident."""
+    episode = (
+        alert.c.source == bindparam("of_source"), alert.c.fingerprint == bindparam("of_fingerprint"),
+        alert.c.starts_at == bindparam("of_start"),
     )  # fmt: skip
+    rows = [
+        {"of_source": clean(one.source), "of_fingerprint": bounded(one.fingerprint), "of_start": one.starts_at}
+        for one in said
+    ]
+    connection.execute(update(alert).where(*episode).values(incident_id=incident_id), rows)
 
 
 def count_alerts(connection: Connection, incident_id: str) -> tuple[int, int]:
@@ -162,12 +196,34 @@ def alerts_of(connection: Connection, incident_id: str, limit: int) -> list[Aler
 
 
 def _add_alert(connection: Connection, said: Alert, firing: bool, owner: str | None, now: datetime) -> None:  # noqa: FBT001
-    added = upsert(connection, alert).values(
-        source=clean(said.source), fingerprint=bounded(said.fingerprint), starts_at=said.starts_at, firing=firing,
-        ends_at=None if firing else said.ends_at or now, incident_id=owner, first_seen_at=now, last_seen_at=now,
-        document=write_alert(said),
-    )  # fmt: skip
-    connection.execute(added)
+    connection.execute(alert.insert().values(_row(said, firing, owner, now)))
+
+
+def _row(said: Alert, firing: bool, owner: str | None, now: datetime) -> dict[str, object]:  # noqa: FBT001
+    return {
+        "source": clean(said.source), "fingerprint": bounded(said.fingerprint), "starts_at": said.starts_at,
+        "firing": firing, "ends_at": None if firing else said.ends_at or now, "incident_id": owner,
+        "first_seen_at": now, "last_seen_at": now, "document": write_alert(said),
+    }  # fmt: skip
+
+
+def _known(
+    connection: Connection, said: Sequence[Alert]
+) -> dict[tuple[str, str], dict[datetime, Row[tuple[object, ...]]]]:
+    """What is stored about these alerts: (source, fingerprint) → start → row."""
+    found: dict[tuple[str, str], dict[datetime, Row[tuple[object, ...]]]] = {}
+    columns = (alert.c.id, alert.c.source, alert.c.fingerprint, alert.c.starts_at, alert.c.firing, alert.c.incident_id)
+    sources = sorted({clean(one.source) for one in said})
+    for names in _chunks(sorted({bounded(one.fingerprint) for one in said})):
+        query = select(*columns).where(alert.c.source.in_(sources), alert.c.fingerprint.in_(names))
+        for row in connection.execute(query.order_by(alert.c.id).with_for_update()):
+            found.setdefault((row.source, row.fingerprint), {})[row.starts_at] = row
+    return found
+
+
+def _chunks(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    """In parts that fit into one statement of either database."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _save_plans(connection: Connection, fresh: Incident) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -95,9 +95,17 @@ class Tx:
         """Store what a source said about one alert, and tell what it means."""
         return incidents.merge(self._connection, alert, now)
 
+    def merge_alerts(self, alerts: Sequence[Alert], now: datetime) -> list[Merge]:
+        """The same for many alerts in their order, in few statements."""
+        return incidents.merge_all(self._connection, alerts, now)
+
     def attach_alert(self, alert: Alert, incident_id: str) -> None:
         """Let a stored alert belong to an incident (which may be saved later in this transaction)."""
-        incidents.attach(self._connection, alert, incident_id)
+        incidents.attach(self._connection, (alert,), incident_id)
+
+    def attach_alerts(self, alerts: Sequence[Alert], incident_id: str) -> None:
+        """The same for many alerts."""
+        incidents.attach(self._connection, alerts, incident_id)
 
     def count_alerts(self, incident_id: str) -> tuple[int, int]:
         """How many alerts of an incident fire, and how many there are."""
