@@ -1,11 +1,11 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lock clean
+.PHONY: help venv demo test kube check lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
-# Long runs and runs that need more than this machine have their own targets.
-LEFT_OUT := not slow and not cluster and not faults
+# Long runs have their own targets.
+LEFT_OUT := not slow and not faults
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,12 @@ demo: $(STAMP) ## Run the whole bot here, with a local Slack and a small ML syst
 test: $(STAMP) ## Run the tests (ARGS="tests/core -k ladder" for some of them)
 	@$(BIN)/python -m playground.parts install prometheus promtool alertmanager postgres chromium \
 		|| echo "test: going on; the tests that need a missing part will fail and name it"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(LEFT_OUT)" $(ARGS)
+	@marks="$(LEFT_OUT)"; why=$$($(BIN)/python -m playground.kube found) \
+		|| { marks="$$marks and not cluster"; echo "test: not run: tests/cluster, for want of a Kubernetes: $$why"; }; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$$marks" $(ARGS)
+
+kube: $(STAMP) ## Build the Kubernetes that tests/cluster and the demo run against, once, outside this folder
+	@$(BIN)/python -m playground.kube build
 
 check: $(STAMP) ## Judge the code without running it: ruff, mypy --strict, import contracts
 	@echo "check: ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .

@@ -11,7 +11,9 @@ pytest_plugins = ["tests.stack_fixture"]
 if "SLACK_TEST_CHANNEL" in os.environ:
     os.environ |= {f"REAL_{n}": os.environ.get(n, "") for n in ("SLACK_BOT_TOKEN", "SLACK_TEST_CHANNEL")}
 # A developer's real tokens and databases must never be what a test talks to.
-for name in [name for name in os.environ if name.startswith(("SLACK_", "MLOPS_", "KUBE", "MLFLOW_", "DOCKER_"))]:
+# What names a Kubernetes for tests is meant for us; a person's own KUBECONFIG is not.
+MEANT = {"MLOPS_TEST_KUBECONFIG", "KUBEBUILDER_ASSETS"}
+for name in {name for name in os.environ if name.startswith(("SLACK_", "MLOPS_", "KUBE", "MLFLOW_", "DOCKER_"))} - MEANT:
     del os.environ[name]
 
 os.environ |= {

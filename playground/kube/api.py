@@ -39,7 +39,9 @@ class ApiError(Exception):
 class Api:
     """One identity at one API server. Safe to use from several threads."""
 
-    def __init__(self, url: str, *, token: str = "", ca_file: Path | None = None, certificate: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self, url: str, *, token: str = "", ca_file: Path | None = None, certificate: tuple[Path, Path] | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         self.ca_file = ca_file
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -107,11 +109,15 @@ class Api:
 
     def watch(self, path: str, since: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Pairs (ADDED | MODIFIED | DELETED | BOOKMARK, object) until the server ends the watch. ApiError when it is refused or cut."""
-        query = urllib.parse.urlencode({"watch": "1", "resourceVersion": since, "timeoutSeconds": str(WATCH_S), "allowWatchBookmarks": "1"})
+        query = urllib.parse.urlencode(
+            {"watch": "1", "resourceVersion": since, "timeoutSeconds": str(WATCH_S), "allowWatchBookmarks": "1"}
+        )
         full = f"{path}?{query}"
         wait = urllib3.Timeout(connect=5, read=WATCH_S + 30)
         try:
-            answer = self._http.request("GET", self.url + full, headers=self._headers, preload_content=False, timeout=wait)
+            answer = self._http.request(
+                "GET", self.url + full, headers=self._headers, preload_content=False, timeout=wait
+            )
             try:
                 if answer.status >= 300:
                     raise _error("WATCH", full, answer.status, answer.data)
@@ -185,7 +191,9 @@ def _events(path: str, chunks: Iterable[bytes]) -> Iterator[tuple[str, dict[str,
             event = json.loads(line)
             if event["type"] == "ERROR":
                 status = event["object"]
-                raise ApiError("WATCH", path, status.get("code", 0), status.get("reason", ""), status.get("message", ""))
+                raise ApiError(
+                    "WATCH", path, status.get("code", 0), status.get("reason", ""), status.get("message", "")
+                )
             yield event["type"], event["object"]
 
 

@@ -79,14 +79,27 @@ def script_of(image: str, annotations: Mapping[str, str], restart_policy: str, p
     """ValueError when an annotation that should be a number is none."""
     number = {key.removeprefix(PREFIX): value for key, value in annotations.items() if key.startswith(PREFIX)}
     words = image.lower()
-    ready = float(number["ready-after-s"]) if "ready-after-s" in number else pace.slow_s if "slow" in words else pace.ready_s
+    ready = (
+        float(number["ready-after-s"])
+        if "ready-after-s" in number
+        else pace.slow_s
+        if "slow" in words
+        else pace.ready_s
+    )
     ready_after_s = None if "unready" in words else ready
     if "missing" in words:
         return Script(can_pull=False)
     if "oom" in words.replace("/room", ""):
-        return Script(ready_after_s=ready_after_s, runs_s=float(number.get("run-s", pace.crash_s)), exit_code=137, reason="OOMKilled")
+        return Script(
+            ready_after_s=ready_after_s,
+            runs_s=float(number.get("run-s", pace.crash_s)),
+            exit_code=137,
+            reason="OOMKilled",
+        )
     if "crash" in words:
-        return Script(ready_after_s=ready_after_s, runs_s=float(number.get("run-s", pace.crash_s)), exit_code=1, reason="Error")
+        return Script(
+            ready_after_s=ready_after_s, runs_s=float(number.get("run-s", pace.crash_s)), exit_code=1, reason="Error"
+        )
     ends = restart_policy != "Always" or "run-s" in number
     runs_s = float(number.get("run-s", pace.job_s)) if ends else None
     code = int(number.get("exit-code", "1" if ends and "fail" in words else "0"))
@@ -102,14 +115,26 @@ def first_lines(name: str, image: str, script: Script, annotations: Mapping[str,
 def last_lines(script: Script) -> list[str]:
     """What it prints before it ends by itself. The kernel gives nobody time for a last word."""
     if script.reason == "Error":
-        return ["Traceback (most recent call last):", '  File "serve.py", line 12, in load', "RuntimeError: cannot load the model: bad magic number"]
+        return [
+            "Traceback (most recent call last):",
+            '  File "serve.py", line 12, in load',
+            "RuntimeError: cannot load the model: bad magic number",
+        ]
     return ["INFO done"] if script.reason == "Completed" else []
 
 
 class Container:
     """One container of one pod: its life so far, and what it does next."""
 
-    def __init__(self, spec: Mapping[str, Any], annotations: Mapping[str, str], restart_policy: str, pace: Pace, now: float, seed: str) -> None:
+    def __init__(
+        self,
+        spec: Mapping[str, Any],
+        annotations: Mapping[str, str],
+        restart_policy: str,
+        pace: Pace,
+        now: float,
+        seed: str,
+    ) -> None:
         self.name: str = spec["name"]
         self.image: str = spec["image"]
         self._annotations = dict(annotations)
@@ -168,7 +193,13 @@ class Container:
         wait_s = min(self._pace.backoff_s * 2 ** (self.restarts - 1), self._pace.backoff_max_s)
         self.due_at = now + wait_s
         self.waiting = ("CrashLoopBackOff", f"back-off {wait_s:g}s restarting failed container={self.name} pod={pod}")
-        return [Happening(type="Warning", reason="BackOff", message=f"Back-off restarting failed container {self.name} in pod {pod}")]
+        return [
+            Happening(
+                type="Warning",
+                reason="BackOff",
+                message=f"Back-off restarting failed container {self.name} in pod {pod}",
+            )
+        ]
 
     def hold_unready(self, is_held: bool, now: float) -> None:
         """Let the readiness probe fail until this is taken back."""
@@ -198,10 +229,24 @@ class Container:
         lines = first_lines(self.name, self.image, self.script, self._annotations)
         self.life = Life(id=identity, started_at=now, lines=[(now, line) for line in lines])
         self.due_at = self._next()
-        told = [Happening(type="Normal", reason="Created", message=f"Container created: {self.name}"), Happening(type="Normal", reason="Started", message="Container started")]
+        told = [
+            Happening(type="Normal", reason="Created", message=f"Container created: {self.name}"),
+            Happening(type="Normal", reason="Started", message="Container started"),
+        ]
         if self.script.ready_after_s is None:
-            told.append(Happening(type="Warning", reason="Unhealthy", message="Readiness probe failed: HTTP probe failed with statuscode: 503"))
-        return [Happening(type="Normal", reason="Pulled", message=f'Container image "{self.image}" already present on machine'), *told]
+            told.append(
+                Happening(
+                    type="Warning",
+                    reason="Unhealthy",
+                    message="Readiness probe failed: HTTP probe failed with statuscode: 503",
+                )
+            )
+        return [
+            Happening(
+                type="Normal", reason="Pulled", message=f'Container image "{self.image}" already present on machine'
+            ),
+            *told,
+        ]
 
     def _fail_to_pull(self, now: float) -> list[Happening]:
         why = f'failed to pull and unpack image "{self.image}": failed to resolve image: {self.image}: not found'
@@ -210,7 +255,10 @@ class Container:
             self.waiting = ("ImagePullBackOff", f'Back-off pulling image "{self.image}": ErrImagePull: {why}')
             # Once it backs off it stays so: in life it tries again every few minutes, longer than any test.
             self.due_at = None
-            return [Happening(type="Normal", reason="BackOff", message=f'Back-off pulling image "{self.image}"'), Happening(type="Warning", reason="Failed", message="Error: ImagePullBackOff")]
+            return [
+                Happening(type="Normal", reason="BackOff", message=f'Back-off pulling image "{self.image}"'),
+                Happening(type="Warning", reason="Failed", message="Error: ImagePullBackOff"),
+            ]
         self.waiting = ("ErrImagePull", why)
         self.due_at = now + 0.5
         return [
@@ -244,7 +292,11 @@ class Container:
         return {"waiting": {"reason": reason, "message": message} if message else {"reason": reason}}
 
     def _last_state(self) -> dict[str, Any]:
-        last = self.life if self.life is not None and self.life.ended_at is not None and "waiting" in self._state() else self.previous
+        last = (
+            self.life
+            if self.life is not None and self.life.ended_at is not None and "waiting" in self._state()
+            else self.previous
+        )
         return {"terminated": _ended(last)} if last is not None else {}
 
 

@@ -73,7 +73,9 @@ class Cluster:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def start(self) -> None:
@@ -111,7 +113,9 @@ class Cluster:
         MissingPrograms in a cluster that is not ours: nobody there would know the token.
         """
         if not self.is_ours:
-            raise MissingPrograms("a cluster named by MLOPS_TEST_KUBECONFIG knows no made-up people; use service_account_kubeconfig")
+            raise MissingPrograms(
+                "a cluster named by MLOPS_TEST_KUBECONFIG knows no made-up people; use service_account_kubeconfig"
+            )
         token = secrets.token_hex(16)
         self._people[token] = (user, tuple(groups))
         return self._write_kubeconfig(user, token, server=server)
@@ -136,10 +140,16 @@ class Cluster:
         with contextlib.suppress(ApiError):
             self.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-        wait_until(lambda: self.api.exists(account), what=f"the service account of namespace {name}", timeout_seconds=START_TIMEOUT_S)
+        wait_until(
+            lambda: self.api.exists(account),
+            what=f"the service account of namespace {name}",
+            timeout_seconds=START_TIMEOUT_S,
+        )
         return name
 
-    def apply(self, source: Path | str | Iterable[Mapping[str, Any]], *, namespace: str = "default") -> list[dict[str, Any]]:
+    def apply(
+        self, source: Path | str | Iterable[Mapping[str, Any]], *, namespace: str = "default"
+    ) -> list[dict[str, Any]]:
         """Server-side apply of a YAML file, a folder of them, YAML text, or documents; the stored objects.
 
         Namespaces and CustomResourceDefinitions go first. `kustomization.yaml` is passed over, not carried out. ApiError
@@ -153,7 +163,9 @@ class Cluster:
 
     def pods(self, namespace: str, selector: str = "") -> list[dict[str, Any]]:
         """The pods as they are now, terminating ones included."""
-        found: list[dict[str, Any]] = self.api.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)["items"]
+        found: list[dict[str, Any]] = self.api.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)[
+            "items"
+        ]
         return found
 
     def events(self, namespace: str) -> list[dict[str, Any]]:
@@ -198,12 +210,19 @@ class Cluster:
         self._run("etcd", self._etcd_flags())
         self._apiserver = self._run("kube-apiserver", self._apiserver_flags())
         crt = self.certificate[0]
-        wait_until(lambda: self._alive() and crt.exists() and self.certificate[1].exists(), what="the API server's certificate", timeout_seconds=START_TIMEOUT_S)
+        wait_until(
+            lambda: self._alive() and crt.exists() and self.certificate[1].exists(),
+            what="the API server's certificate",
+            timeout_seconds=START_TIMEOUT_S,
+        )
         self.admin = self._write_kubeconfig("admin", self._token)
         self.api = Api(self.url, token=self._token, ca_file=crt)
         self._wait_ready()
         # Not waited for: each asks the API until it gets answers.
-        for name, flags in (("kube-controller-manager", self._controller_flags()), ("kube-scheduler", self._scheduler_flags())):
+        for name, flags in (
+            ("kube-controller-manager", self._controller_flags()),
+            ("kube-scheduler", self._scheduler_flags()),
+        ):
             self._run(name, [f"--kubeconfig={self.admin}", "--leader-elect=false", *flags])
         self.apply(_metrics_service(self._kubelet_port))
 
@@ -234,15 +253,31 @@ class Cluster:
             return [node["metadata"]["name"] for node in found if not node["spec"].get("taints")]
 
         self.namespace("default")
-        wait_until(free, what="the nodes take pods", timeout_seconds=START_TIMEOUT_S, is_met=lambda names: len(names) == self._count)
+        wait_until(
+            free,
+            what="the nodes take pods",
+            timeout_seconds=START_TIMEOUT_S,
+            is_met=lambda names: len(names) == self._count,
+        )
 
     def _write_files(self) -> None:
         (self.folder / "pki").mkdir(mode=0o700)
-        key = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", str(self._accounts_key)]
+        key = [
+            "openssl",
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+            "-out",
+            str(self._accounts_key),
+        ]
         try:
             subprocess.run(key, check=True, capture_output=True)
         except FileNotFoundError:
-            raise MissingPrograms("a cluster of our own needs the program openssl for a key; as root: apt-get install openssl") from None
+            raise MissingPrograms(
+                "a cluster of our own needs the program openssl for a key; as root: apt-get install openssl"
+            ) from None
         # The harness itself: it must be known without anybody's help, while the nodes' door is not open yet.
         (self.folder / "tokens.csv").write_text(f'{self._token},admin,admin,"system:masters"\n')
         (self.folder / "tokens.csv").chmod(0o600)
@@ -250,7 +285,11 @@ class Cluster:
         (self.folder / "reviewer.yaml").write_text(_kubeconfig("reviewer", reviewer, {}))
         policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"]}
         # Who watches and who writes Events is of no interest, and is most of the traffic.
-        rules = [{"level": "None", "users": ["admin", "system:apiserver"]}, {"level": "None", "verbs": ["watch"]}, {"level": "Metadata"}]
+        rules = [
+            {"level": "None", "users": ["admin", "system:apiserver"]},
+            {"level": "None", "verbs": ["watch"]},
+            {"level": "Metadata"},
+        ]
         (self.folder / "audit.yaml").write_text(yaml.safe_dump({**policy, "rules": rules}))
         (self.folder / "audit.log").touch()
 
@@ -341,8 +380,11 @@ class Cluster:
 def _kubeconfig(user: str, cluster: Mapping[str, Any], credentials: Mapping[str, Any]) -> str:
     return yaml.safe_dump(
         {
-            "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": dict(cluster)}], "users": [{"name": user, "user": dict(credentials)}],
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": dict(cluster)}],
+            "users": [{"name": user, "user": dict(credentials)}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": user, "namespace": "default"}}],
         }  # fmt: skip
     )
@@ -357,10 +399,20 @@ def _rank(document: Mapping[str, Any]) -> int:
 def _metrics_service(port: int) -> list[dict[str, Any]]:
     """metrics.k8s.io, answered by the nodes' door: an ExternalName is the one kind of Service that may lead to the loopback."""
     name, version = "metrics-server", "v1beta1"
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "kube-system"}, "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
+    }
     spec = {
         "group": "metrics.k8s.io", "version": version, "groupPriorityMinimum": 100, "versionPriority": 100, "insecureSkipTLSVerify": True,
         "service": {"name": name, "namespace": "kube-system", "port": port},
     }  # fmt: skip
-    registration = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": f"{version}.metrics.k8s.io"}, "spec": spec}
+    registration = {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": f"{version}.metrics.k8s.io"},
+        "spec": spec,
+    }
     return [service, registration]

@@ -40,7 +40,9 @@ class Knows(Protocol):
 class Kubelet:
     """The door, open from `start` to `close`. `people` maps a token to a user name and groups; it may grow at any time."""
 
-    def __init__(self, knows: Knows, port: int, certificate: Path, key: Path, people: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+    def __init__(
+        self, knows: Knows, port: int, certificate: Path, key: Path, people: Mapping[str, tuple[str, tuple[str, ...]]]
+    ) -> None:
         handler = type("Handler", (_Handler,), {"knows": knows, "people": people})
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
@@ -118,8 +120,19 @@ class _Handler(BaseHTTPRequestHandler):
         version = {"apiVersion": "metrics.k8s.io/v1beta1"}
         if rest == "":
             names = [("nodes", False, "NodeMetrics"), ("pods", True, "PodMetrics")]
-            resources = [{"name": n, "singularName": "", "namespaced": s, "kind": k, "verbs": ["get", "list"]} for n, s, k in names]
-            self._json(200, {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "metrics.k8s.io/v1beta1", "resources": resources})
+            resources = [
+                {"name": n, "singularName": "", "namespaced": s, "kind": k, "verbs": ["get", "list"]}
+                for n, s, k in names
+            ]
+            self._json(
+                200,
+                {
+                    "kind": "APIResourceList",
+                    "apiVersion": "v1",
+                    "groupVersion": "metrics.k8s.io/v1beta1",
+                    "resources": resources,
+                },
+            )
             return
         found = re.fullmatch(r"(?:/namespaces/([^/]+))?/(pods|nodes)(?:/([^/]+))?", rest)
         if found is None:
@@ -129,10 +142,19 @@ class _Handler(BaseHTTPRequestHandler):
         items = self.knows.node_metrics() if plural == "nodes" else self.knows.pod_metrics(namespace)
         if name:
             one = next((item for item in items if item["metadata"]["name"] == name), None)
-            status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404, "message": f'{plural} "{name}" not found'}
+            status = {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "status": "Failure",
+                "reason": "NotFound",
+                "code": 404,
+                "message": f'{plural} "{name}" not found',
+            }
             self._json(200 if one else 404, one or status)
             return
-        chosen = [item for item in items if _is_selected(item["metadata"].get("labels", {}), wanted.get("labelSelector", ""))]
+        chosen = [
+            item for item in items if _is_selected(item["metadata"].get("labels", {}), wanted.get("labelSelector", ""))
+        ]
         kind = "NodeMetricsList" if plural == "nodes" else "PodMetricsList"
         self._json(200, {**version, "kind": kind, "metadata": {}, "items": chosen})
 
@@ -180,7 +202,16 @@ def _is_selected(labels: Mapping[str, str], selector: str) -> bool:
     return True
 
 
-def metrics_of(kind: str, name: str, namespace: str | None, labels: Mapping[str, str], rest: Mapping[str, Any]) -> dict[str, Any]:
+def metrics_of(
+    kind: str, name: str, namespace: str | None, labels: Mapping[str, str], rest: Mapping[str, Any]
+) -> dict[str, Any]:
     """One PodMetrics or NodeMetrics object, measured now."""
     meta = {"name": name, "labels": dict(labels)} | ({"namespace": namespace} if namespace else {})
-    return {"kind": kind, "apiVersion": "metrics.k8s.io/v1beta1", "metadata": meta, "timestamp": stamp(time.time()), "window": "15s", **rest}
+    return {
+        "kind": kind,
+        "apiVersion": "metrics.k8s.io/v1beta1",
+        "metadata": meta,
+        "timestamp": stamp(time.time()),
+        "window": "15s",
+        **rest,
+    }

@@ -45,12 +45,23 @@ class Nodes:
         self._changes: queue.SimpleQueue[tuple[str, dict[str, Any]] | None] = queue.SimpleQueue()
         self._told: dict[tuple[str, str, str], tuple[str, int]] = {}
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=work, name=f"nodes-{work.__name__}", daemon=True) for work in (self._watch, self._work)]
+        self._threads = [
+            threading.Thread(target=work, name=f"nodes-{work.__name__}", daemon=True)
+            for work in (self._watch, self._work)
+        ]
 
     def start(self) -> None:
         for index, name in enumerate(self.names, 1):
             with contextlib.suppress(ApiError):  # left by an earlier run of a cluster that is not ours
-                self._api.create("/api/v1/nodes", {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}}})
+                self._api.create(
+                    "/api/v1/nodes",
+                    {
+                        "metadata": {
+                            "name": name,
+                            "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"},
+                        }
+                    },
+                )
             self._api.patch(f"/api/v1/nodes/{name}/status", {"status": self._node_status(index, True)})
         for thread in self._threads:
             thread.start()
@@ -74,7 +85,9 @@ class Nodes:
         """Let the container end now, such as code=137, reason="OOMKilled"."""
         with self._lock:
             found = self._find(namespace, pod)
-            told = self._container(namespace, pod, container).end(time.time(), code, reason, f"{pod}_{namespace}({found.uid})")
+            told = self._container(namespace, pod, container).end(
+                time.time(), code, reason, f"{pod}_{namespace}({found.uid})"
+            )
         self._report(found, told)
         self._plan(found)
 
@@ -84,13 +97,21 @@ class Nodes:
             found = self._find(namespace, pod)
             for container in found.containers:
                 container.hold_unready(is_held, time.time())
-        told = [Happening(type="Warning", reason="Unhealthy", message="Readiness probe failed: HTTP probe failed with statuscode: 503")]
+        told = [
+            Happening(
+                type="Warning",
+                reason="Unhealthy",
+                message="Readiness probe failed: HTTP probe failed with statuscode: 503",
+            )
+        ]
         self._report(found, told if is_held else [])
         self._plan(found)
 
     def set_node_ready(self, name: str, is_ready: bool) -> None:
         """Let a machine report that it is well or not. The node controller draws its own conclusions."""
-        self._api.patch(f"/api/v1/nodes/{name}/status", {"status": self._node_status(self.names.index(name) + 1, is_ready)})
+        self._api.patch(
+            f"/api/v1/nodes/{name}/status", {"status": self._node_status(self.names.index(name) + 1, is_ready)}
+        )
 
     # what the kubelet's door asks
 
@@ -105,10 +126,17 @@ class Nodes:
     def pod_metrics(self, namespace: str | None) -> list[dict[str, Any]]:
         with self._lock:
             pods = [pod for pod in self._pods.values() if namespace in (None, pod.namespace)]
-            return [metrics_of("PodMetrics", p.name, p.namespace, p.labels, {"containers": used}) for p in pods if (used := p.usage())]
+            return [
+                metrics_of("PodMetrics", p.name, p.namespace, p.labels, {"containers": used})
+                for p in pods
+                if (used := p.usage())
+            ]
 
     def node_metrics(self) -> list[dict[str, Any]]:
-        return [metrics_of("NodeMetrics", name, None, {}, {"usage": {"cpu": "900m", "memory": "3Gi"}}) for name in self.names]
+        return [
+            metrics_of("NodeMetrics", name, None, {}, {"usage": {"cpu": "900m", "memory": "3Gi"}})
+            for name in self.names
+        ]
 
     # the two threads
 
@@ -220,7 +248,9 @@ class Nodes:
             told = {"type": happening.type, "reason": happening.reason, "message": happening.message}
             source = {"component": "kubelet", "host": pod.node}
             times = {"firstTimestamp": now, "lastTimestamp": now, "count": 1}
-            self._api.create(folder, {"metadata": {"name": name}, "involvedObject": about, "source": source, **told, **times})
+            self._api.create(
+                folder, {"metadata": {"name": name}, "involvedObject": about, "source": source, **told, **times}
+            )
 
     def _find(self, namespace: str, name: str) -> Pod:
         for pod in self._pods.values():
@@ -237,10 +267,23 @@ class Nodes:
 
     def _node_status(self, index: int, is_ready: bool) -> dict[str, Any]:
         now = stamp(time.time())
-        ready = ("True", "KubeletReady", "kubelet is posting ready status") if is_ready else ("False", "KubeletNotReady", "container runtime is down")
-        pressure = [(kind, "False", f"KubeletHasNo{kind}", "") for kind in ("MemoryPressure", "DiskPressure", "PIDPressure")]
+        ready = (
+            ("True", "KubeletReady", "kubelet is posting ready status")
+            if is_ready
+            else ("False", "KubeletNotReady", "container runtime is down")
+        )
+        pressure = [
+            (kind, "False", f"KubeletHasNo{kind}", "") for kind in ("MemoryPressure", "DiskPressure", "PIDPressure")
+        ]
         conditions = [
-            {"type": kind, "status": status, "reason": reason, "message": message, "lastHeartbeatTime": now, "lastTransitionTime": now}
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastHeartbeatTime": now,
+                "lastTransitionTime": now,
+            }
             for kind, status, reason, message in (*pressure, ("Ready", *ready))
         ]
         # The API server reaches the kubelet by the host name: an InternalIP on the loopback would be the same for all.

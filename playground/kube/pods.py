@@ -27,7 +27,9 @@ class Pod:
         self.gone_at: float | None = None  # when it ends, once it was told to
         self._specs: list[dict[str, Any]] = spec["containers"]
         self._setup = [_done(entry, meta["uid"], now) for entry in spec.get("initContainers", [])]
-        self.containers = [Container(entry, self.annotations, self.policy, pace, now, self.uid) for entry in self._specs]
+        self.containers = [
+            Container(entry, self.annotations, self.policy, pace, now, self.uid) for entry in self._specs
+        ]
         self._since: dict[str, tuple[str, float]] = {}
 
     @property
@@ -46,7 +48,11 @@ class Pod:
 
     def advance(self, now: float) -> list[Happening]:
         """Let every container do what is due; what there is to tell."""
-        return [told for container in self.containers for told in container.advance(now, f"{self.name}_{self.namespace}({self.uid})")]
+        return [
+            told
+            for container in self.containers
+            for told in container.advance(now, f"{self.name}_{self.namespace}({self.uid})")
+        ]
 
     def phase(self) -> str:
         if self.policy != "Always" and all(c.is_over for c in self.containers):
@@ -58,7 +64,11 @@ class Pod:
         """What belongs into the pod's status, all but the scheduler's own condition."""
         unready = [c.name for c in self.containers if not c.is_ready]
         is_over = self.phase() in ("Succeeded", "Failed")
-        why = {"reason": "PodCompleted"} if is_over else {"reason": "ContainersNotReady", "message": f"containers with unready status: [{' '.join(unready)}]"}
+        why = (
+            {"reason": "PodCompleted"}
+            if is_over
+            else {"reason": "ContainersNotReady", "message": f"containers with unready status: [{' '.join(unready)}]"}
+        )
         conditions = [
             self._condition("PodReadyToStartContainers", not is_over, {}, now),
             self._condition("Initialized", True, {"reason": "PodCompleted"} if is_over else {}, now),
@@ -88,12 +98,25 @@ class Pod:
             self._since[kind] = (status, now)
         told = {"reason": None, "message": None, **rest}
         at = stamp(self._since[kind][1])
-        return {"type": kind, "status": status, "observedGeneration": self.generation, "lastProbeTime": None, "lastTransitionTime": at, **told}
+        return {
+            "type": kind,
+            "status": status,
+            "observedGeneration": self.generation,
+            "lastProbeTime": None,
+            "lastTransitionTime": at,
+            **told,
+        }
 
 
 def _done(spec: Mapping[str, Any], uid: str, now: float) -> dict[str, Any]:
     """An init container that has done its work: they always succeed here."""
-    ended = {"exitCode": 0, "reason": "Completed", "startedAt": stamp(now), "finishedAt": stamp(now), "containerID": f"containerd://{uid}"}
+    ended = {
+        "exitCode": 0,
+        "reason": "Completed",
+        "startedAt": stamp(now),
+        "finishedAt": stamp(now),
+        "containerID": f"containerd://{uid}",
+    }
     return {
         "name": spec["name"], "image": spec["image"], "imageID": spec["image"], "ready": True, "started": False, "restartCount": 0,
         "containerID": f"containerd://{uid}", "state": {"terminated": ended}, "lastState": {},

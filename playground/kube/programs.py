@@ -52,7 +52,9 @@ def find() -> Programs:
     named = os.environ.get("MLOPS_TEST_KUBECONFIG")
     if named:
         if not Path(named).is_file():
-            raise MissingPrograms(f"MLOPS_TEST_KUBECONFIG names {named}, and there is no such file: correct or unset it")
+            raise MissingPrograms(
+                f"MLOPS_TEST_KUBECONFIG names {named}, and there is no such file: correct or unset it"
+            )
         return Programs(kubeconfig=Path(named))
     ours = cache_dir() / "kube"
     commands = {name: (str(ours), name) for name in NAMES if os.access(ours, os.X_OK)}
@@ -102,21 +104,37 @@ def _go_environment() -> dict[str, str]:
 
 def _require_go() -> None:
     if shutil.which("go") is None:
-        raise MissingPrograms(f"kube: there is no Go on this machine, and Kubernetes {VERSION} is built with it: install Go")
-    found = re.search(r"go(\d+)\.(\d+)", subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout)
+        raise MissingPrograms(
+            f"kube: there is no Go on this machine, and Kubernetes {VERSION} is built with it: install Go"
+        )
+    found = re.search(
+        r"go(\d+)\.(\d+)", subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout
+    )
     needed = re.search(r"^go (\d+)\.(\d+)", (SOURCE / "go.mod").read_text(), re.MULTILINE)
     if found and needed and tuple(map(int, found.groups())) < tuple(map(int, needed.groups())):
-        raise MissingPrograms(f"kube: Kubernetes {VERSION} needs Go {needed[0][3:]}, this machine has {found[0][2:]}: install a newer Go")
+        raise MissingPrograms(
+            f"kube: Kubernetes {VERSION} needs Go {needed[0][3:]}, this machine has {found[0][2:]}: install a newer Go"
+        )
 
 
 def _compile(program: Path) -> None:
     command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", _flags(), "-o", str(program), "."]
     # Compiling fills every core for minutes; whoever works on this machine goes first.
     lowly = [nice, "-n", "10"] if (nice := shutil.which("nice")) else []
-    done = subprocess.run([*lowly, *command], cwd=SOURCE, env=_go_environment(), capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False)
+    done = subprocess.run(
+        [*lowly, *command],
+        cwd=SOURCE,
+        env=_go_environment(),
+        capture_output=True,
+        text=True,
+        timeout=BUILD_TIMEOUT_S,
+        check=False,
+    )
     if done.returncode != 0:
         end = "\n".join(done.stderr.strip().splitlines()[-15:])
-        raise MissingPrograms(f"kube: building Kubernetes {VERSION} failed. Is the Go module proxy in reach, is the disk full?\n{end}")
+        raise MissingPrograms(
+            f"kube: building Kubernetes {VERSION} failed. Is the Go module proxy in reach, is the disk full?\n{end}"
+        )
 
 
 def _flags() -> str:
@@ -147,7 +165,10 @@ def _build_and_tell() -> int:
         try:
             find()
         except MissingPrograms:
-            print("kube: what MLOPS_TEST_KUBECONFIG or KUBEBUILDER_ASSETS names is not enough; building the rest", file=sys.stderr)
+            print(
+                "kube: what MLOPS_TEST_KUBECONFIG or KUBEBUILDER_ASSETS names is not enough; building the rest",
+                file=sys.stderr,
+            )
         else:
             print("kube: using what MLOPS_TEST_KUBECONFIG or KUBEBUILDER_ASSETS names")
             return 0
