@@ -48,6 +48,7 @@ log = logging.getLogger("mlops.app")
 TICK_TOO_OLD_S = 10.0
 WORK_LEASE = timedelta(seconds=60)
 DRAIN_S = 8.0
+KEEP = timedelta(days=30)  # event keys and settled messages; incidents and the audit are never dropped
 _SENDERS, _WORKERS = 4, 6
 _SOCKETS = 2  # one may be refreshed by Slack at any time
 
@@ -201,6 +202,7 @@ class Bot:
             ("connect", 5.0, self._connect),
             ("reconcile", 10.0, self.ledger.look),
             ("audit", 30.0, self._audit),
+            ("retention", 3_600.0, lambda: self.engine.forget(KEEP)),
         )
         for name, seconds, work in jobs:
             scheduler.add_job(

@@ -17,7 +17,7 @@ from typing import Protocol
 from bot.engine import Engine
 from bot.model import Incident
 from bot.render import Message, Renderer
-from bot.store import Job
+from bot.store import Job, StoreDown
 
 log = logging.getLogger("mlops.deliver")
 
@@ -108,10 +108,13 @@ class Deliverer:
         except SlackProblem as problem:
             self._after_problem(job, problem)
             return False
+        except StoreDown:
+            raise
         except Exception as problem:
-            # A message that cannot even be made must not stop the ones behind it, nor vanish.
-            log.exception("message %s could not be made", job.id, extra={"action": "delivery_failed"})
-            self._store.try_later(job, now + _back_off(job), f"inside the bot: {type(problem).__name__}")
+            # A message that fails inside the bot must not stop the ones behind it, nor vanish. Whether the call was
+            # made is not known here, so it is looked for first.
+            log.exception("message %s failed", job.id, extra={"action": "delivery_failed"})
+            self._store.no_answer(job, now + _back_off(job), f"inside the bot: {type(problem).__name__}")
             return False
 
     def _call(self, job: Job, place: Place) -> bool:
@@ -119,6 +122,8 @@ class Deliverer:
         if message is None:
             self._store.dead(job, self._engine.now(), "nothing to say any more")
             return True
+        if message.failed:
+            self._engine.note_broken_template(job.incident_id, job.template or job.kind, message.failed)
         # The last look before the call: a frozen or late process must not send what another one has taken over.
         if not self._store.still_mine(job, self._engine.now(), CALL_MARGIN):
             # Dropped or taken over: then this changes nothing. Too little lease left: it may be claimed again at once.

@@ -18,7 +18,7 @@ from bot import events as ev
 from bot.decide import decide
 from bot.effects import Decision, Why
 from bot.events import Event
-from bot.model import Alert, Incident, IncidentKind, Severity, Subject, Who
+from bot.model import SYSTEM, Alert, Incident, IncidentKind, Severity, Subject, Who
 from bot.policy import Policy
 from bot.policy.approval import refuse
 from bot.runbook import Runbook, choose
@@ -190,6 +190,20 @@ class Engine:
                 incident_id=incident_id,
                 now=now,
             )
+
+    def note_broken_template(self, incident_id: str, template: str, why: str) -> None:
+        """Write down, once for each reason, that a message went out in plain text because its template failed."""
+        now = self.now()
+        with self.store.begin() as tx:
+            if tx.once(f"template:{template}:{why}", now):
+                tx.record(
+                    kind="template_failed", by=SYSTEM, text=f"{template} was sent in plain text: {why}", data={},
+                    incident_id=incident_id, now=now,
+                )  # fmt: skip
+
+    def forget(self, keep: timedelta) -> None:
+        """Drop event keys, ended timers and settled messages that are older than `keep`."""
+        self.store.prune(self.now(), keep)
 
     def tick(self) -> int:
         """Handle every timer that is due. Returns how many fired."""

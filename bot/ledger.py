@@ -46,6 +46,17 @@ class Ledger:
             found += self._see(system, model, "served", lambda: server.served(model.name).version)
         return found
 
+    def _plan_that_did(self, system: System, model: ModelProfile, value: str, since: datetime) -> str:
+        """The plan of ours that led to this value, with who asked for it; "" when it was none of ours."""
+        for incident in self._engine.store.incidents(limit=20, system=system.name):
+            for plan in incident.plans:
+                if plan.subject.model != model.name or plan.started_at is None or plan.draft is None:
+                    continue
+                was_running = plan.ended_at is None or plan.ended_at >= since
+                if was_running and plan.draft.args.get("to") == value:
+                    return f"{plan.id}, asked for by {plan.requested_by.name or plan.requested_by.user_id}"
+        return ""
+
     def _see(self, system: System, model: ModelProfile, what: str, ask: Callable[[], str]) -> int:
         key = (system.name, model.name, what)
         try:
@@ -66,7 +77,7 @@ class Ledger:
             return 0
         move = Move(
             system=system.name, model=model.name, what=what, from_=before.to if before else "", to=value,
-            earliest_at=seen_at, latest_at=now,
+            earliest_at=seen_at, latest_at=now, by=self._plan_that_did(system, model, value, seen_at),
         )  # fmt: skip
         with self._engine.store.begin() as tx:
             tx.add_move(move)

@@ -280,5 +280,6 @@ def _origin(body: dict[str, Any]) -> tuple[str, str]:
 
 def _thread(body: dict[str, Any]) -> dict[str, str]:
     """An answer to a click inside a thread belongs into that thread."""
-    thread = str((body.get("message") or {}).get("thread_ts") or "")
-    return {"thread_ts": thread} if thread else {}
+    message = body.get("message") or {}
+    thread = str(message.get("thread_ts") or "")
+    return {"thread_ts": thread} if thread and thread != message.get("ts") else {}
