@@ -15,7 +15,7 @@ from bot.effects import Decision
 from bot.engine import Engine, change_of
 from bot.model import Incident, IncidentState, Plan, Severity, Subject, Who
 from bot.policy import Policy, System
-from bot.policy.approval import may_request, may_steer
+from bot.policy.approval import may_request, may_steer, rule_for
 from bot.ports import Action, Diagnostic, Foreign, Refusal
 from bot.words import harmless
 from bot.work import Worker
@@ -133,7 +133,7 @@ class Desk:
                 debts=facts.debts(asker.who),
             ),
         )  # fmt: skip
-        glass = f"{plan_id}|{prefix}" if self._may_offer_glass(decision, incident, plan.subject.system, asker) else ""
+        glass = f"{plan_id}|{prefix}" if self._may_offer_glass(decision, incident, plan, asker) else ""
         return Reply(text=decision.why.text, refused=decision.why.refused, glass_for=glass)
 
     def click_reject(self, plan_id: str, reason: str, asker: Asker) -> Reply:
@@ -558,11 +558,13 @@ class Desk:
         system = systems[0] if len(systems) == 1 else self.policy.default
         return system, Subject(system=system.name)
 
-    def _may_offer_glass(self, decision: Decision, incident: Incident, system: str, asker: Asker) -> bool:
+    def _may_offer_glass(self, decision: Decision, incident: Incident, plan: Plan, asker: Asker) -> bool:
+        system = self.policy.system(plan.subject.system)
         return (
             decision.why.code == "own_request"
             and incident.severity is Severity.P0
-            and self.policy.is_on_call(asker.who, system, self._engine.now())
+            and rule_for(system, plan.draft.tier if plan.draft else "").break_glass
+            and self.policy.is_on_call(asker.who, plan.subject.system, self._engine.now())
         )
 
 
