@@ -13,7 +13,8 @@ if "SLACK_TEST_CHANNEL" in os.environ:
 # A developer's real tokens and databases must never be what a test talks to.
 # What names a Kubernetes for tests is meant for us; a person's own KUBECONFIG is not.
 MEANT = {"MLOPS_TEST_KUBECONFIG", "KUBEBUILDER_ASSETS"}
-for name in {name for name in os.environ if name.startswith(("SLACK_", "MLOPS_", "KUBE", "MLFLOW_", "DOCKER_"))} - MEANT:
+OURS = ("SLACK_", "MLOPS_", "KUBE", "MLFLOW_", "DOCKER_")
+for name in [name for name in os.environ if name.startswith(OURS) and name not in MEANT]:
     del os.environ[name]
 
 os.environ |= {

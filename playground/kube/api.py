@@ -28,7 +28,7 @@ FIELD_MANAGER = "test-harness"
 
 
 class ApiError(Exception):
-    """The API refused or did not answer. `status` is the HTTP status, 0 when there was no answer; `reason` is the API's word."""
+    """The API refused, or did not answer (`status` 0). `reason` is the API's own word, such as Conflict."""
 
     def __init__(self, method: str, path: str, status: int, reason: str, message: str) -> None:
         self.status = status
@@ -70,7 +70,7 @@ class Api:
         self, method: str, path: str, body: Any = None, *, content_type: str = JSON,
         query: Mapping[str, str] | None = None, timeout_s: float = 15.0,
     ) -> Any:  # fmt: skip
-        """Send `body` as JSON and return the decoded answer, or text when it is not JSON. ApiError on anything but 2xx."""
+        """Send `body` as JSON; the decoded answer, or text when it is not JSON. ApiError on anything but 2xx."""
         full = path + ("?" + urllib.parse.urlencode(query) if query else "")
         data = None if body is None else json.dumps(body).encode()
         headers = {**self._headers, "Content-Type": content_type, "Accept": JSON}
@@ -108,7 +108,7 @@ class Api:
         return True
 
     def watch(self, path: str, since: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Pairs (ADDED | MODIFIED | DELETED | BOOKMARK, object) until the server ends the watch. ApiError when it is refused or cut."""
+        """Pairs (ADDED | MODIFIED | DELETED | BOOKMARK, object) until the server ends it; ApiError when it is cut."""
         query = urllib.parse.urlencode(
             {"watch": "1", "resourceVersion": since, "timeoutSeconds": str(WATCH_S), "allowWatchBookmarks": "1"}
         )

@@ -1,4 +1,4 @@
-"""What a simulated container does, decided by its image's name and its pod's annotations. Pure: time comes in as an argument.
+"""What a simulated container does, by its image's name and its pod's annotations. Pure: time is an argument.
 
 The words in an image's reference, so that a person can break a roll-out by its image alone:
 
@@ -11,9 +11,12 @@ The words in an image's reference, so that a person can break a roll-out by its 
 
 Annotations of the pod say the same in numbers, without another image (all optional):
 
-    simulated-node/ready-after-s   seconds until ready           simulated-node/stop-s   seconds it takes to end when told to
-    simulated-node/run-s           seconds until it ends         simulated-node/log      what it prints at its start
-    simulated-node/exit-code       with which code               simulated-node/cpu, simulated-node/memory   what it uses
+    simulated-node/ready-after-s   seconds until it is ready
+    simulated-node/run-s           seconds until it ends
+    simulated-node/exit-code       with which code
+    simulated-node/stop-s          seconds it takes to end when told to
+    simulated-node/log             what it prints at its start
+    simulated-node/cpu, /memory    what it uses, such as 250m and 400Mi
 
 A container ends by itself only if it crashes, has `run-s`, or its pod is not to be restarted always (Jobs).
 """

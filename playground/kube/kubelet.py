@@ -2,8 +2,8 @@
 
 One server plays all three, because each answers two or three questions:
 
-* `GET /containerLogs/{namespace}/{pod}/{container}` — what `pods/log` becomes, `previous`, `tailLines`, `follow` and the
-  rest included;
+* `GET /containerLogs/{namespace}/{pod}/{container}` — what `pods/log` becomes, with
+  `previous`, `tailLines`, `follow` and the rest;
 * `GET /apis/metrics.k8s.io/v1beta1/…` — usage of pods and nodes, reached through the API server's aggregation;
 * `POST /token` — a TokenReview: who a made-up person of a test is.
 """
@@ -38,7 +38,7 @@ class Knows(Protocol):
 
 
 class Kubelet:
-    """The door, open from `start` to `close`. `people` maps a token to a user name and groups; it may grow at any time."""
+    """The door, open from `start` to `close`. `people`: token → user name and groups; it may grow at any time."""
 
     def __init__(
         self, knows: Knows, port: int, certificate: Path, key: Path, people: Mapping[str, tuple[str, tuple[str, ...]]]
@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         wanted = {key: values[0] for key, values in urllib.parse.parse_qs(query).items()}
         if found := re.fullmatch(r"/containerLogs/([^/]+)/([^/]+)/([^/]+)", path):
-            self._logs(*found.groups(), wanted)
+            self._logs(found[1], found[2], found[3], wanted)
         elif path.startswith(METRICS):
             self._metrics(path.removeprefix(METRICS), wanted)
         else:

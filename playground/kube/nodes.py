@@ -21,12 +21,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from playground.kube.api import MERGE, STRATEGIC, Api, ApiError
-from playground.kube.behaviour import Happening, Life, Pace, stamp
+from playground.kube.behaviour import Container, Happening, Life, Pace, stamp
 from playground.kube.kubelet import metrics_of
 from playground.kube.pods import Pod
+from playground.kube.programs import VERSION
 
 RETRY_S = 0.3
 CAPACITY = {"cpu": "8", "memory": "16Gi", "pods": "110", "ephemeral-storage": "100Gi"}
+
+# Every key has to be there; what nobody looks at is empty.
+NODE_INFO = dict.fromkeys(("machineID", "systemUUID", "bootID", "kubeProxyVersion"), "") | {
+    "kubeletVersion": VERSION,
+    "containerRuntimeVersion": "containerd://2.2.0",
+    "osImage": "simulated",
+    "operatingSystem": "linux",
+    "architecture": "amd64",
+    "kernelVersion": "6.12.0",
+}
 
 
 class Nodes:
@@ -66,10 +77,13 @@ class Nodes:
         for thread in self._threads:
             thread.start()
 
-    def close(self) -> None:
+    def close(self, *, remove: bool = False) -> None:
+        """Stop simulating; with `remove` take the Node objects away too."""
         self._stop.set()
         self._changes.put(None)
         self._threads[1].join(5)
+        for name in self.names if remove else []:
+            self._api.delete(f"/api/v1/nodes/{name}")
 
     # what a test or a person may do to a running pod
 
@@ -258,7 +272,7 @@ class Nodes:
                 return pod
         raise KeyError(f"no pod {namespace}/{name} on these nodes")
 
-    def _container(self, namespace: str, name: str, container: str) -> Any:
+    def _container(self, namespace: str, name: str, container: str) -> Container:
         containers = self._find(namespace, name).containers
         for found in containers:
             if container in ("", found.name):
@@ -288,11 +302,11 @@ class Nodes:
         ]
         # The API server reaches the kubelet by the host name: an InternalIP on the loopback would be the same for all.
         addresses = [{"type": "InternalIP", "address": f"10.0.0.{index}"}, {"type": "Hostname", "address": "127.0.0.1"}]
-        info = {
-            "kubeletVersion": "v1.36.3", "containerRuntimeVersion": "containerd://2.2.0", "osImage": "simulated", "operatingSystem": "linux",
-            "architecture": "amd64", "kernelVersion": "6.12.0", "machineID": "", "systemUUID": "", "bootID": "", "kubeProxyVersion": "",
-        }  # fmt: skip
         return {
-            "capacity": CAPACITY, "allocatable": CAPACITY, "conditions": conditions, "addresses": addresses, "nodeInfo": info,
+            "capacity": CAPACITY,
+            "allocatable": CAPACITY,
+            "conditions": conditions,
+            "addresses": addresses,
+            "nodeInfo": NODE_INFO,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
-        }  # fmt: skip
+        }

@@ -1,4 +1,4 @@
-"""One simulated pod: its containers together, and the status that a kubelet would report for them. Pure, like `behaviour`."""
+"""One simulated pod: its containers together, and the status a kubelet would report for them. Pure, as `behaviour`."""
 
 from __future__ import annotations
 
@@ -76,13 +76,14 @@ class Pod:
             self._condition("Ready", not unready, why if unready else {}, now),
         ]
         return {
-            "phase": self.phase(), "observedGeneration": self.generation, "conditions": conditions, "startTime": stamp(self.started_at),
+            "phase": self.phase(), "observedGeneration": self.generation, "conditions": conditions,
+            "startTime": stamp(self.started_at),
             "hostIP": host_ip, "hostIPs": [{"ip": host_ip}], "podIP": self.ip, "podIPs": [{"ip": self.ip}],
             "initContainerStatuses": self._setup, "containerStatuses": [c.status() for c in self.containers],
         }  # fmt: skip
 
     def usage(self) -> list[dict[str, Any]]:
-        """What each container uses now, as the metrics API tells it: the annotations, else half of what it asked for."""
+        """What each container uses now, for the metrics API: the annotations, else half of what it asked for."""
         found = []
         for spec, container in zip(self._specs, self.containers, strict=True):
             if container.is_running:
@@ -118,6 +119,7 @@ def _done(spec: Mapping[str, Any], uid: str, now: float) -> dict[str, Any]:
         "containerID": f"containerd://{uid}",
     }
     return {
-        "name": spec["name"], "image": spec["image"], "imageID": spec["image"], "ready": True, "started": False, "restartCount": 0,
+        "name": spec["name"], "image": spec["image"], "imageID": spec["image"], "ready": True,
+        "started": False, "restartCount": 0,
         "containerID": f"containerd://{uid}", "state": {"terminated": ended}, "lastState": {},
     }  # fmt: skip

@@ -48,7 +48,7 @@ def cache_dir() -> Path:
 
 
 def find() -> Programs:
-    """What this machine has. MissingPrograms when it has no Kubernetes, or when a setting names one that is not there."""
+    """What this machine has. MissingPrograms when that is no Kubernetes, or a setting names one that is not there."""
     named = os.environ.get("MLOPS_TEST_KUBECONFIG")
     if named:
         if not Path(named).is_file():
@@ -57,7 +57,7 @@ def find() -> Programs:
             )
         return Programs(kubeconfig=Path(named))
     ours = cache_dir() / "kube"
-    commands = {name: (str(ours), name) for name in NAMES if os.access(ours, os.X_OK)}
+    commands: dict[str, tuple[str, ...]] = {name: (str(ours), name) for name in NAMES if os.access(ours, os.X_OK)}
     folder = os.environ.get("KUBEBUILDER_ASSETS")
     if folder:
         commands |= {name: (str(Path(folder) / name),) for name in NAMES if os.access(Path(folder) / name, os.X_OK)}
@@ -138,7 +138,7 @@ def _compile(program: Path) -> None:
 
 
 def _flags() -> str:
-    """No symbol tables (a third of the size), and the version that the server shall report: a plain build calls itself v0.0.0."""
+    """No symbol tables (a third of the size), and the version to report: a plain build calls itself v0.0.0."""
     major, minor, _ = VERSION.removeprefix("v").split(".")
     values = {"gitVersion": VERSION, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
@@ -146,7 +146,7 @@ def _flags() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """`build` makes the programs and says where they are; `found` says nothing when they are there, else one line; exit code 0 or 1."""
+    """`build` makes the programs; `found` is silent when they are there, else says why not. Exit code 0 or 1."""
     try:
         if arguments == ["build"]:
             return _build_and_tell()

@@ -38,7 +38,8 @@ def deployment(
 def stateful_set(name: str, image: str, replicas: int = 2, **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name},
-        "spec": {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": {"app": name}}, "template": template(name, image), **spec},
+        "spec": {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": {"app": name}},
+                 "template": template(name, image), **spec},
     }  # fmt: skip
 
 
@@ -79,7 +80,10 @@ def autoscaler(name: str, least: int, most: int, kind: str = "Deployment") -> di
 
 
 def role(namespace: str, subject: str, *rules: tuple[str, str, str]) -> list[dict[str, Any]]:
-    """A Role and its binding for a user, or a service account written `namespace:name`. Rules are (group, resources, verbs), comma-separated."""
+    """A Role and its binding for a user, or for a service account written `namespace:name`.
+
+    A rule is (group, resources, verbs), the last two comma-separated.
+    """
     granted = [
         {"apiGroups": [group], "resources": what.split(","), "verbs": verbs.split(",")} for group, what, verbs in rules
     ]

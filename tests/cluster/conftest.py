@@ -27,14 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The cluster of this worker. Tests share it: name what you make, stay in your namespace, put back what you stop."""
+    """The cluster of this worker. Tests share it: stay in your namespace, put back what you stop."""
     with Cluster() as running:
         yield running
 
 
 @pytest.fixture
 def own_cluster(cluster: Cluster) -> Cluster:
-    """The same, where the control plane has to be ours (its API server is stopped, its wire is cut, its log is read)."""
+    """The same, where the control plane has to be ours: it is stopped, its wire is cut, its log is read."""
     if not cluster.is_ours:
         pytest.skip("MLOPS_TEST_KUBECONFIG names a cluster that the tests may not stop or listen to")
     return cluster

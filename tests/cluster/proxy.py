@@ -13,6 +13,7 @@ is not a fault comes from the real server.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -108,7 +109,7 @@ class Seen:
 
 
 class FaultProxy:
-    """A context manager. With `is_tls` (the default) it shows the API server's own certificate, so the same CA file serves."""
+    """A context manager. By default it shows the API server's own certificate, so the same CA file serves."""
 
     def __init__(self, cluster: Cluster, *, is_tls: bool = True) -> None:
         self.seen: list[Seen] = []
@@ -220,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._copy(answer)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass  # noqa: N815 — http.server's names
 
     def _note(self, status: int, fault: Fault | None, body: bytes) -> None:
         self.proxy._note(Seen(verb=self.command, path=self.path, status=status, fault=fault, body=body))
@@ -285,10 +286,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drop(self) -> None:
         self.close_connection = True
-        try:
+        with contextlib.suppress(OSError):  # gone already
             self.connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # gone already
 
 
 def _status_object(answer: Answer) -> dict[str, Any]:
