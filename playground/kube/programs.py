@@ -79,7 +79,7 @@ def build() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         program = Path(scratch) / "kube"
-        _compile(program)
+        _compile(program, Path(scratch) / "cache")
         # In this order: a build that was interrupted between the two is done again.
         program.replace(folder / "kube")
     (folder / "built-from").write_text(stamp)
@@ -97,9 +97,11 @@ def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def _go_environment() -> dict[str, str]:
+def _go_environment(cache: Path) -> dict[str, str]:
     # local: the installed Go or none; fetching another toolchain would be a download nobody asked for.
-    return {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+    # A cache of its own: compiling leaves 3 GB that would help only whoever builds the same release again.
+    ours = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOCACHE": str(cache)}
+    return {**os.environ, **ours}
 
 
 def _require_go() -> None:
@@ -117,14 +119,14 @@ def _require_go() -> None:
         )
 
 
-def _compile(program: Path) -> None:
+def _compile(program: Path, cache: Path) -> None:
     command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", _flags(), "-o", str(program), "."]
     # Compiling fills every core for minutes; whoever works on this machine goes first.
     lowly = [nice, "-n", "10"] if (nice := shutil.which("nice")) else []
     done = subprocess.run(
         [*lowly, *command],
         cwd=SOURCE,
-        env=_go_environment(),
+        env=_go_environment(cache),
         capture_output=True,
         text=True,
         timeout=BUILD_TIMEOUT_S,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import kubernetes
 import pytest
 
 from playground.kube import Api, ApiError, Cluster, programs
@@ -68,6 +69,44 @@ def test_a_container_that_dies_is_restarted_with_back_off(
     cluster.wait(lambda: k8s.waiting_reason(cluster.pods(namespace, "app=web")[0]) == "CrashLoopBackOff")
     last = cluster.pods(namespace, "app=web")[0]["status"]["containerStatuses"][0]["lastState"]["terminated"]
     assert (last["exitCode"], last["reason"]) == (code, reason)
+
+
+def test_a_pod_is_ready_when_it_is_told_to_be(cluster: Cluster, namespace: str) -> None:
+    where = k8s.path(namespace, "deployments", "web")
+    cluster.apply([k8s.deployment("web", "web:unready", 1)], namespace=namespace)
+    cluster.wait(lambda: any(e["reason"] == "Unhealthy" for e in cluster.events(namespace)), what="the probe failed")
+    assert k8s.status(cluster.api, where).get("availableReplicas", 0) == 0
+    cluster.apply([k8s.deployment("web", "web:v2", 1, {"simulated-node/ready-after-s": "1"})], namespace=namespace)
+    k8s.wait_available(cluster, where, 1)
+    pod = next(p for p in cluster.pods(namespace) if "v2" in p["spec"]["containers"][0]["image"])["metadata"]["name"]
+    cluster.nodes.hold_unready(namespace, pod)
+    cluster.wait(lambda: k8s.status(cluster.api, where).get("availableReplicas", 0) == 0, what="it is not ready")
+    cluster.nodes.hold_unready(namespace, pod, is_held=False)
+    k8s.wait_available(cluster, where, 1)
+
+
+def test_a_node_that_is_not_well_gets_no_pods(cluster: Cluster, namespace: str) -> None:
+    ill, well = cluster.nodes.names[0], set(cluster.nodes.names[1:])
+    node = f"/api/v1/nodes/{ill}"
+    cluster.nodes.set_node_ready(ill, False)
+    try:
+        cluster.wait(lambda: cluster.api.get(node)["spec"].get("taints"), what="the node controller notices")
+        cluster.apply([k8s.deployment("web", "web:v1", 4)], namespace=namespace)
+        k8s.wait_available(cluster, k8s.path(namespace, "deployments", "web"), 4)
+        assert {pod["spec"]["nodeName"] for pod in cluster.pods(namespace)} == well
+    finally:
+        cluster.nodes.set_node_ready(ill, True)
+        cluster.wait(lambda: not cluster.api.get(node)["spec"].get("taints"), what="the node is well again")
+
+
+def test_a_pod_that_ends_slowly_stays_terminating(cluster: Cluster, namespace: str) -> None:
+    cluster.apply([k8s.deployment("web", "web:v1", 1, {"simulated-node/stop-s": "2"})], namespace=namespace)
+    k8s.wait_available(cluster, k8s.path(namespace, "deployments", "web"), 1)
+    name = cluster.pods(namespace)[0]["metadata"]["name"]
+    cluster.api.delete(f"/api/v1/namespaces/{namespace}/pods/{name}")
+    told = next(pod["metadata"] for pod in cluster.pods(namespace) if pod["metadata"]["name"] == name)
+    assert "deletionTimestamp" in told
+    cluster.wait(lambda: name not in {pod["metadata"]["name"] for pod in cluster.pods(namespace)}, what="it is gone")
 
 
 def test_a_stateful_set_stays_stuck_after_its_template_is_good_again(cluster: Cluster, namespace: str) -> None:
@@ -161,37 +200,37 @@ def test_a_pod_that_fits_nowhere_is_told_why(cluster: Cluster, namespace: str) -
     assert "Insufficient memory" in told[0]["message"]
 
 
-def test_logs_come_through_the_api_server_the_previous_ones_too(cluster: Cluster, namespace: str) -> None:
+def test_logs_come_through_the_api_server_the_previous_ones_too(own_cluster: Cluster, namespace: str) -> None:
     note = {"simulated-node/log": "INFO the first line\nERROR the second line"}
-    cluster.apply([k8s.deployment("web", "web:v1", 1, annotations=note)], namespace=namespace)
-    k8s.wait_available(cluster, k8s.path(namespace, "deployments", "web"), 1)
-    pod = cluster.pods(namespace)[0]["metadata"]["name"]
+    own_cluster.apply([k8s.deployment("web", "web:v1", 1, annotations=note)], namespace=namespace)
+    k8s.wait_available(own_cluster, k8s.path(namespace, "deployments", "web"), 1)
+    pod = own_cluster.pods(namespace)[0]["metadata"]["name"]
     log = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-    assert cluster.api.get(log, tailLines="1") == "ERROR the second line\n"
+    assert own_cluster.api.get(log, tailLines="1") == "ERROR the second line\n"
     with pytest.raises(ApiError, match="previous terminated container"):
-        cluster.api.get(log, previous="true")
-    cluster.nodes.write_log(namespace, pod, "CRITICAL the last word")
-    cluster.nodes.end(namespace, pod, code=137, reason="OOMKilled")
-    cluster.wait(lambda: cluster.pods(namespace)[0]["status"]["containerStatuses"][0]["restartCount"] == 1)
-    assert cluster.api.get(log, previous="true").endswith("CRITICAL the last word\n")
-    assert cluster.api.get(log, timestamps="true").count("Z INFO the first line") == 1
+        own_cluster.api.get(log, previous="true")
+    own_cluster.nodes.write_log(namespace, pod, "CRITICAL the last word")
+    own_cluster.nodes.end(namespace, pod, code=137, reason="OOMKilled")
+    own_cluster.wait(lambda: own_cluster.pods(namespace)[0]["status"]["containerStatuses"][0]["restartCount"] == 1)
+    assert own_cluster.api.get(log, previous="true").endswith("CRITICAL the last word\n")
+    assert own_cluster.api.get(log, timestamps="true").count("Z INFO the first line") == 1
 
 
-def test_usage_comes_through_the_api_server(cluster: Cluster, namespace: str) -> None:
+def test_usage_comes_through_the_api_server(own_cluster: Cluster, namespace: str) -> None:
     note = {"simulated-node/memory": "500Mi"}
-    cluster.apply([k8s.deployment("web", "web:v1", 1, annotations=note)], namespace=namespace)
-    k8s.wait_available(cluster, k8s.path(namespace, "deployments", "web"), 1)
+    own_cluster.apply([k8s.deployment("web", "web:v1", 1, annotations=note)], namespace=namespace)
+    k8s.wait_available(own_cluster, k8s.path(namespace, "deployments", "web"), 1)
 
     def used() -> list[dict[str, dict[str, str]]]:
         try:
-            items = cluster.api.get(f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods")["items"]
+            items = own_cluster.api.get(f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods")["items"]
         except ApiError as problem:
             if problem.status != 503:  # 503: registered, not yet asked for the first time
                 raise
             return []
         return [container for item in items for container in item["containers"]]
 
-    found = cluster.wait(used, what="metrics.k8s.io answers")
+    found = own_cluster.wait(used, what="metrics.k8s.io answers")
     assert found[0]["usage"] == {"cpu": "25m", "memory": "500Mi"}
 
 
@@ -227,6 +266,14 @@ def test_a_made_up_person_is_known_by_name_and_groups(own_cluster: Cluster, name
         person.get(f"/api/v1/namespaces/{namespace}/pods")
     asked = own_cluster.requests(user="eve", verbs=["list"])
     assert [entry["responseStatus"]["code"] for entry in asked] == [403]
+
+
+def test_the_official_client_gets_along_with_what_we_hand_out(own_cluster: Cluster, proxy: FaultProxy) -> None:
+    file = own_cluster.kubeconfig("admin", ["system:masters"], server=proxy.url)
+    with kubernetes.config.new_client_from_config(str(file)) as client:
+        names = {node.metadata.name for node in kubernetes.client.CoreV1Api(client).list_node().items}
+    assert names == set(own_cluster.nodes.names)
+    assert proxy.count("GET", "/nodes$") == 1
 
 
 def test_a_stranger_is_not_let_in(own_cluster: Cluster) -> None:
