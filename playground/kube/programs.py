@@ -72,7 +72,7 @@ def build() -> Path:
 
     MissingPrograms when there is no Go, it is too old, or it fails; the message carries the end of what it said.
     """
-    folder, stamp = cache_dir(), _stamp()
+    folder, stamp = cache_dir(), source_digest()
     if (folder / "kube").exists() and _text(folder / "built-from") == stamp:
         return folder / "kube"
     _require_go()
@@ -86,7 +86,8 @@ def build() -> Path:
     return folder / "kube"
 
 
-def _stamp() -> str:
+def source_digest() -> str:
+    """What the program is built from, as one word."""
     digest = hashlib.sha256()
     for name in ("main.go", "go.mod", "go.sum"):
         digest.update((SOURCE / name).read_bytes())
@@ -174,7 +175,7 @@ def _build_and_tell() -> int:
         else:
             print("kube: using what MLOPS_TEST_KUBECONFIG or KUBEBUILDER_ASSETS names")
             return 0
-    if _text(cache_dir() / "built-from") != _stamp():
+    if _text(cache_dir() / "built-from") != source_digest():
         print(f"kube: building Kubernetes {VERSION} and etcd; the first time takes some minutes", flush=True)
     began = time.monotonic()
     program = build()
