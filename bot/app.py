@@ -91,7 +91,7 @@ class Bot:
         self.chat = SlackChat(client)
         self.door = SlackDoor(
             self.desk, client=client, signing_secret=settings.slack.signing_secret.reveal(),
-            team_id=settings.slack.team_id, once=self._once,
+            team_id=settings.slack.team_id,
         )  # fmt: skip
         renderer = Renderer(settings.templates_dir, runbooks=settings.runbooks, actions=frozenset(registry.actions))
         self.deliverer = Deliverer(self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease)
@@ -232,10 +232,6 @@ class Bot:
 
     def _claim_work(self, limit: int) -> list[Job]:
         return self.store.claim("work", self.owner, self.now(), WORK_LEASE, limit=limit)
-
-    def _once(self, key: str) -> bool:
-        with self.store.begin() as tx:
-            return tx.once(key, self.now())
 
     def _slack_state(self) -> str:
         slack = self.settings.slack

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from bot import events as ev
 from bot.effects import Decision
-from bot.engine import Engine, change_of
+from bot.engine import DUPLICATE, Engine, change_of
 from bot.model import Incident, IncidentState, Plan, Severity, Subject, Who
 from bot.policy import Policy, System
 from bot.policy.approval import may_request, may_steer, rule_for
@@ -40,6 +40,11 @@ class Asker:
     who: Who
     channel: str = ""  # id
     thread_ts: str = ""  # "" outside a thread
+    request: str = ""  # Slack's id of the request: what it asks for happens once, however often it is delivered
+
+    def key(self, what: str) -> str:
+        """The event key of one thing this request asks for, "" when there is no id to know it by."""
+        return f"request:{self.request}:{what}" if self.request else ""
 
 
 class Desk:
@@ -91,18 +96,18 @@ class Desk:
 
     def click_ack(self, incident_id: str, epoch: int, asker: Asker) -> Reply:
         """The button Acknowledge, or Take over."""
-        return self._apply(incident_id, ev.Acknowledged(by=asker.who, epoch=epoch))
+        return self._apply(incident_id, ev.Acknowledged(by=asker.who, epoch=epoch), asker)
 
     def click_take_over(self, incident_id: str, asker: Asker) -> Reply:
         """The button Take over: acknowledges, or takes it from its owner."""
         incident = self._store.incident(incident_id)
         if incident is not None and incident.state is IncidentState.ACKNOWLEDGED:
-            return self._apply(incident_id, ev.Assigned(by=asker.who, to=asker.who))
-        return self._apply(incident_id, ev.Acknowledged(by=asker.who))
+            return self._apply(incident_id, ev.Assigned(by=asker.who, to=asker.who), asker)
+        return self._apply(incident_id, ev.Acknowledged(by=asker.who), asker)
 
     def click_escalate(self, incident_id: str, epoch: int, asker: Asker) -> Reply:
         """The button Page next level now."""
-        return self._apply(incident_id, ev.EscalateClicked(by=asker.who, epoch=epoch))
+        return self._apply(incident_id, ev.EscalateClicked(by=asker.who, epoch=epoch), asker)
 
     def click_more(self, incident_id: str, choice: str, asker: Asker) -> Reply:
         """A choice from the headline's overflow menu: the same words as typed."""
@@ -132,16 +137,17 @@ class Desk:
                 locked_by=facts.locked_by(plan.target_key, plan_id), frozen=facts.frozen(plan.subject.system),
                 debts=facts.debts(asker.who),
             ),
+            key=asker.key("approve"),
         )  # fmt: skip
         glass = f"{plan_id}|{prefix}" if self._may_offer_glass(decision, incident, plan, asker) else ""
-        return Reply(text=decision.why.text, refused=decision.why.refused, glass_for=glass)
+        return _told(decision, decision.why.text, glass_for=glass)
 
     def click_reject(self, plan_id: str, reason: str, asker: Asker) -> Reply:
         """The button Reject, after its reason was asked for."""
         incident, _ = self._plan(plan_id)
         if incident is None:
             return Reply(text="This plan is gone; there is nothing to reject.", refused=True)
-        return self._apply(incident.id, ev.RejectClicked(plan_id=plan_id, by=asker.who, reason=reason))
+        return self._apply(incident.id, ev.RejectClicked(plan_id=plan_id, by=asker.who, reason=reason), asker)
 
     def click_undo(self, plan_id: str, asker: Asker) -> Reply:
         """The button Undo on a finished plan: asks for the stored inverse as a new plan."""
@@ -204,8 +210,10 @@ class Desk:
         if unknown:
             near = cmd.nearest(unknown[0], list(self._diagnostics))
             return Reply(text=f"There is no diagnostic “{harmless(unknown[0], 40)}”.{near}", refused=True)
-        decision = self._engine.apply(found.id, ev.DiagnosticsAsked(by=asker.who, names=names))
-        return Reply(text=f"{decision.why.text} The answers come into the thread of {found.id}.")
+        decision = self._engine.apply(
+            found.id, ev.DiagnosticsAsked(by=asker.who, names=names), key=asker.key("diagnose")
+        )
+        return _told(decision, f"{decision.why.text} The answers come into the thread of {found.id}.")
 
     def _say_metrics(self, command: cmd.Command, asker: Asker) -> Reply:
         return self._look_at(command, asker, "current")
@@ -237,7 +245,7 @@ class Desk:
         book = next((book for book in self._engine.runbooks if book.name == found.runbook), None)
         if book is None:
             return Reply(text=f"No runbook matches {found.id}. Add one to runbooks/{found.subject.system}/.")
-        self._engine.apply(found.id, ev.RunbookAsked(by=asker.who, name=book.name))
+        self._engine.apply(found.id, ev.RunbookAsked(by=asker.who, name=book.name), key=asker.key("runbook"))
         return Reply(text=f"The checklist of “{book.title}” comes into the thread of {found.id}.")
 
     def _say_timeline(self, command: cmd.Command, asker: Asker) -> Reply:
@@ -448,10 +456,11 @@ class Desk:
                 plan_id=facts.new_plan_id(), action=action.name, subject=subject, request=request, by=asker.who,
                 reason=reason, frozen=facts.frozen(subject.system),
             ),
+            key=asker.key("action"),
         )  # fmt: skip
         if decision.why.refused:
             return Reply(text=decision.why.text, refused=True)
-        return Reply(text=f"{decision.why.text} The card comes into the thread of {incident.id}.")
+        return _told(decision, f"{decision.why.text} The card comes into the thread of {incident.id}.")
 
     def _open_change(self, action: Action, subject: Subject, asker: Asker) -> Incident:
         title = f"{action.name} {subject.label}"
@@ -471,11 +480,11 @@ class Desk:
         wanted: set[IncidentState] | None = None,
     ) -> Reply:  # fmt: skip
         found = self._find(command, asker, wanted)
-        return found if isinstance(found, Reply) else self._apply(found.id, event(found))
+        return found if isinstance(found, Reply) else self._apply(found.id, event(found), asker)
 
-    def _apply(self, incident_id: str, event: ev.Event) -> Reply:
-        decision = self._engine.apply(incident_id, event)
-        return Reply(text=f"{incident_id}: {decision.why.text}", refused=decision.why.refused)
+    def _apply(self, incident_id: str, event: ev.Event, asker: Asker) -> Reply:
+        decision = self._engine.apply(incident_id, event, key=asker.key(type(event).__name__))
+        return _told(decision, f"{incident_id}: {decision.why.text}")
 
     def _find(self, command: cmd.Command, asker: Asker, wanted: set[IncidentState] | None = None) -> Incident | Reply:
         """The incident that is meant: named, or the thread's, or the only one it can be."""
@@ -566,6 +575,13 @@ class Desk:
             and rule_for(system, plan.draft.tier if plan.draft else "").break_glass
             and self.policy.is_on_call(asker.who, plan.subject.system, self._engine.now())
         )
+
+
+def _told(decision: Decision, text: str, *, glass_for: str = "") -> Reply:
+    """The answer to a decision; a request that Slack delivered twice was answered the first time."""
+    if decision.why.code == DUPLICATE.code:
+        return Reply(text="")
+    return Reply(text=text, refused=decision.why.refused, glass_for=glass_for)
 
 
 def _subject(system: System, name: str) -> Subject:

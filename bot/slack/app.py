@@ -29,6 +29,7 @@ from handlers.interactions import OnIncident, OnPlan, parse_value
 log = logging.getLogger("mlops.slack")
 
 ANSWER_WITHIN_S = 0.07  # leaves room for the way back within the 100 ms that people notice
+CLICK_WITHIN_S = 2.0  # Slack waits three seconds for a click's acknowledgement
 _STORE_DOWN = "My database cannot be reached, so nothing was changed. Try again in a minute; the operators can see it."
 _BROKEN = (
     "That failed inside the bot, and it is in the log as {code}. Nothing more is done; try again or ask the operators."
@@ -39,13 +40,10 @@ _MENTION = re.compile(r"^\s*(?:<@[A-Z0-9]+(?:\|[^>]*)?>\s*)+")
 class SlackDoor:
     """Bolt's listeners, wired to the desk."""
 
-    def __init__(
-        self, desk: Desk, *, client: WebClient, signing_secret: str, team_id: str, once: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, desk: Desk, *, client: WebClient, signing_secret: str, team_id: str) -> None:
         self._desk = desk
         self._client = client
         self._team_id = team_id
-        self._once = once
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="desk")
         self._sockets: list[SocketModeHandler] = []
         self.app = App(
@@ -93,35 +91,36 @@ class SlackDoor:
     # listeners
 
     def _on_command(self, ack: Any, body: dict[str, Any], respond: Any) -> None:
-        if not self._first(body, "command"):
-            ack()
-            return
         text = str(body.get("text") or "")
         asker = self._asker(body, channel=str(body.get("channel_id") or ""))
-        future = self._pool.submit(self._answer, lambda: self._desk.say(text, asker))
-        reply = _soon(future)
+        future = self._pool.submit(self._answer, lambda: self._say(text, asker))
+        reply = _soon(future, ANSWER_WITHIN_S)
         if reply is None:
             ack(text=self._desk.at_once(text))
-            respond(text=future.result().text, response_type="ephemeral", replace_original=False)
             reply = future.result()
-        else:
+            if reply.text:
+                respond(text=reply.text, response_type="ephemeral", replace_original=False)
+        elif reply.text:
             ack(text=reply.text)
+        else:
+            ack()
         self._and_later(reply, lambda more: respond(text=more, response_type="ephemeral", replace_original=False))
 
     def _on_mention(self, event: dict[str, Any], body: dict[str, Any]) -> None:
-        if event.get("bot_id") or not self._first(body, "event"):
+        if event.get("bot_id"):
             return
         text = _MENTION.sub("", str(event.get("text") or ""))
         thread = str(event.get("thread_ts") or "")
         channel = str(event.get("channel") or "")
         who = self._who(str(body.get("team_id") or event.get("team") or ""), str(event.get("user") or ""))
-        asker = Asker(who=who, channel=channel, thread_ts=thread)
-        reply = self._answer(lambda: self._desk.say(text, asker))
+        asker = Asker(who=who, channel=channel, thread_ts=thread, request=_request(body))
+        reply = self._answer(lambda: self._say(text, asker))
 
         def tell(words: str) -> None:
             self._client.chat_postEphemeral(channel=channel, user=who.user_id, text=words, thread_ts=thread or None)
 
-        tell(reply.text)
+        if reply.text:
+            tell(reply.text)
         self._and_later(reply, tell)
 
     def _on_home(self, event: dict[str, Any], body: dict[str, Any]) -> None:
@@ -131,16 +130,18 @@ class SlackDoor:
         self._client.views_publish(user_id=who.user_id, view=forms.home(self._desk.home(who)))
 
     def _on_click(self, ack: Any, body: dict[str, Any], respond: Any, action: dict[str, Any]) -> None:
-        ack()
-        if not self._first(body, "click", str(action.get("action_ts") or "")):
-            return
+        """Stored first, acknowledged after: a click that was acknowledged is never lost with the process."""
         asker = self._asker(body)
-        reply = self._answer(lambda: self._clicked(action, asker))
+        future = self._pool.submit(self._answer, lambda: self._clicked(action, asker))
+        reply = _soon(future, CLICK_WITHIN_S)
+        ack()
+        reply = future.result() if reply is None else reply
         if reply.text:
             blocks = forms.offer_glass(reply.text, reply.glass_for) if reply.glass_for else None
             respond(text=reply.text, blocks=blocks, response_type="ephemeral", replace_original=False, **_thread(body))
         self._and_later(
-            reply, lambda more: respond(text=more, response_type="ephemeral", replace_original=False, **_thread(body))
+            reply,
+            lambda more: respond(text=more, response_type="ephemeral", replace_original=False, **_thread(body)),
         )
 
     def _clicked(self, action: dict[str, Any], asker: Asker) -> Reply:
@@ -161,6 +162,8 @@ class SlackDoor:
                 return self._desk.click_take_over(target.incident_id, asker)
             case OnIncident() if name == "escalate" or (name == "more" and choice == "escalate"):
                 return self._desk.click_escalate(target.incident_id, target.epoch, asker)
+            case OnIncident() if name == "resolve":
+                return self._desk.say(f"resolve {target.incident_id}", asker)
             case OnIncident() if name == "details":
                 return self._desk.say(f"incident {target.incident_id}", asker)
             case OnIncident() if name == "more":
@@ -225,6 +228,12 @@ class SlackDoor:
         if channel:
             self._client.chat_postEphemeral(channel=channel, user=user, text=reply.text, thread_ts=thread or None)
 
+    def _say(self, text: str, asker: Asker) -> Reply:
+        """Answer a command. People of other workspaces in a shared channel may not even look."""
+        if self._team_id and asker.who.team_id != self._team_id and self._desk.policy.person(asker.who) is None:
+            return Reply(text="I answer people of my own workspace only.", refused=True)
+        return self._desk.say(text, asker)
+
     def _answer(self, work: Callable[[], Reply]) -> Reply:
         try:
             return work()
@@ -240,21 +249,12 @@ class SlackDoor:
         if reply.later is not None:
             tell(self._answer(reply.later).text)
 
-    def _first(self, body: dict[str, Any], kind: str, extra: str = "") -> bool:
-        """Whether this request is new. Without an id of Slack's there is nothing to compare, so it counts as new."""
-        given = str(body.get("event_id") or body.get("trigger_id") or "")
-        if not given:
-            return True
-        try:
-            return self._once(f"slack:{kind}:{given}:{extra}")
-        except StoreDown:
-            return True  # what follows needs the store too and says that it is down
-
     def _asker(self, body: dict[str, Any], channel: str = "") -> Asker:
         team = str(body.get("team_id") or (body.get("team") or {}).get("id") or "")
         user = str(body.get("user_id") or (body.get("user") or {}).get("id") or "")
         origin_channel, thread = _origin(body)
-        return Asker(who=self._who(team, user), channel=channel or origin_channel, thread_ts=thread)
+        who = self._who(team, user)
+        return Asker(who=who, channel=channel or origin_channel, thread_ts=thread, request=_request(body))
 
     def _who(self, team: str, user: str) -> Who:
         """The identity, with the configuration's name for it. Names in payloads are not trusted."""
@@ -263,9 +263,14 @@ class SlackDoor:
         return person.who if person else Who(team_id=team, user_id=user, name=user)
 
 
-def _soon(future: Future[Reply]) -> Reply | None:
+def _request(body: dict[str, Any]) -> str:
+    """Slack's id of the request, the same however often it is delivered; "" when there is none."""
+    return str(body.get("event_id") or body.get("trigger_id") or "")
+
+
+def _soon(future: Future[Reply], within_s: float) -> Reply | None:
     try:
-        return future.result(timeout=ANSWER_WITHIN_S)
+        return future.result(timeout=within_s)
     except FutureTimeoutError:
         return None
 
