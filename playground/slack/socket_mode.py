@@ -106,9 +106,7 @@ class SocketMode:
         else:
             self._accept(connection, envelope, message)
 
-    async def _accept_late(
-        self, connection: Connection, envelope: Envelope, message: Any, late_s: float
-    ) -> None:
+    async def _accept_late(self, connection: Connection, envelope: Envelope, message: Any, late_s: float) -> None:
         await self._world.clock.sleep(late_s)
         self._accept(connection, envelope, message)
 

@@ -348,11 +348,15 @@ def test_inputs_need_submit_and_messages_only_blocks_stay_out_of_views() -> None
 
 ANYTHING = some.recursive(
     some.none() | some.booleans() | some.integers() | some.text(max_size=5),
-    lambda inner: some.lists(inner, max_size=3)
-    | some.dictionaries(
-        some.sampled_from(["type", "text", "elements", "options", "rows", "accessory", "chart", "confirm", "blocks"]),
-        inner | some.sampled_from([*RULES, "button", "plain_text", "overflow", "modal"]),
-        max_size=4,
+    lambda inner: (
+        some.lists(inner, max_size=3)
+        | some.dictionaries(
+            some.sampled_from(
+                ["type", "text", "elements", "options", "rows", "accessory", "chart", "confirm", "blocks"]
+            ),
+            inner | some.sampled_from([*RULES, "button", "plain_text", "overflow", "modal"]),
+            max_size=4,
+        )
     ),
     max_leaves=15,
 )

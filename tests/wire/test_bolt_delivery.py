@@ -37,7 +37,6 @@ def test_each_envelope_goes_to_exactly_one_of_two_sockets() -> None:
         apps = [make_app(ws), make_app(ws)]
         counts: Counter[str] = Counter()
 
-
         def count(name: str) -> Any:
             def command(ack: Any, body: Any) -> None:
                 ack()
