@@ -239,13 +239,13 @@ class Deliverer:
             case "approval":
                 plan = incident.plan(str(job.payload.get("plan_id", "")))
                 if plan is None:
-                    return self._render.note({"text": "This plan is gone.", "by": ""})
+                    return self._render.note({"text": "This plan is gone.", "by": ""}, incident)
                 return self._render.card(incident, plan, policy, now)
             case "page":
                 return self._render.page(incident, {**job.payload, "repeated": job.unanswered > 0}, policy, now)
         match job.template:
             case "diagnosis":
-                return self._render.diagnosis(self._with_picture(job))
+                return self._render.diagnosis(self._with_picture(job), incident)
             case "summary":
                 timeline = self._store.timeline(job.incident_id)
                 return self._render.summary(incident, timeline, policy, now)
@@ -253,7 +253,7 @@ class Deliverer:
                 book = next((book for book in self._engine.runbooks if book.name == job.payload.get("name")), None)
                 return self._render.runbook(incident, book)
             case _:
-                return self._render.note(dict(job.payload))
+                return self._render.note(dict(job.payload), incident)
 
     def _with_picture(self, job: Job) -> dict[str, object]:
         """The finding's data, with the picture uploaded; a picture that is gone costs the picture only."""

@@ -4,8 +4,8 @@
         .headline(incident, policy, now) -> Message
         .card(incident, plan, policy, now) -> Message
         .page(incident, data, policy, now) -> Message      data: number, reason, late_by_s, repeated (sent before)
-        .diagnosis(data) -> Message                        data of the finding, and file_id of its uploaded picture
-        .note(data) -> Message                             data: text, by
+        .diagnosis(data, incident) -> Message              data of the finding, and file_id of its uploaded picture
+        .note(data, incident) -> Message                   data: text, by
         .summary(incident, timeline, policy, now) -> Message
         .runbook(incident, runbook | None) -> Message
         .render(name, context) -> Message                  any template with a record from `bot.render.contexts`
@@ -13,9 +13,9 @@
 A message that cannot be rendered comes back all the same, in plain text with the same facts and buttons; `failed` then
 says why, for the audit and the log. Nothing here raises because of a template or a value.
 
-Buttons carry `INC-7|<epoch>` or `PLN-4|<first 16 of the digest>`; action ids are ack, act:<verb>, details, more,
-approve, reject, undo, takeover. Options of `more` carry `<choice>|INC-7|<epoch>`; choices: snooze, escalate, resolve,
-unack, diagnose, runbook.
+Buttons carry `INC-7|<epoch>` or `PLN-4|<first 16 of the digest>`; action ids are ack, act:<verb>, resolve, details,
+more, approve, reject, undo, takeover. Options of `more` carry `<choice>|INC-7|<epoch>`; choices: snooze, escalate,
+resolve, unack, diagnose, runbook.
 """
 
 from __future__ import annotations
@@ -90,13 +90,13 @@ class Renderer:
         """A page to a person or channel."""
         return self.render("page", page(incident, data, policy, now))
 
-    def diagnosis(self, data: Mapping[str, object]) -> Message:
+    def diagnosis(self, data: Mapping[str, object], incident: Incident | None = None) -> Message:
         """The answer to one diagnostic."""
-        return self.render("diagnosis", diagnosis(data))
+        return self.render("diagnosis", diagnosis(data, incident))
 
-    def note(self, data: Mapping[str, object]) -> Message:
+    def note(self, data: Mapping[str, object], incident: Incident | None = None) -> Message:
         """A remark in the thread."""
-        return self.render("note", note(data))
+        return self.render("note", note(data, incident))
 
     def summary(self, incident: Incident, timeline: Iterable[Line], policy: Policy, now: datetime) -> Message:
         """The end on one screen."""
@@ -106,6 +106,6 @@ class Renderer:
         """The checklist; says so when the runbook is gone."""
         if book is None:
             return self.note(
-                {"text": "This runbook is gone. Ask again with `runbook`, or look into the runbooks folder."}
+                {"text": "This runbook is gone. Ask again with `runbook`, or look into the runbooks folder."}, incident
             )
         return self.render("runbook", checklist(incident, book, self._actions))

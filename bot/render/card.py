@@ -6,11 +6,12 @@ from datetime import datetime
 
 from bot.model import Incident, Plan, PlanState, Step, StepState
 from bot.policy import ApprovalRule, Policy
-from bot.policy.approval import approvers, names, rule_for
+from bot.policy.approval import names, rule_for
 from bot.render.contexts import Button, Card, Confirm, StepLine, VoteLine
 from bot.render.parts import PLAN_WORDS, STEP_WORDS, called, elapsed, lead, name_of, on_plan, took
 
 _NEVER_BEGUN = frozenset({PlanState.REFUSED, PlanState.REJECTED, PlanState.EXPIRED, PlanState.VOID})
+_NAMES_SHOWN = 5
 _MAY_UNDO = frozenset({PlanState.VERIFIED, PlanState.FAILED, PlanState.UNKNOWN})
 
 
@@ -38,6 +39,9 @@ def card(incident: Incident, plan: Plan, policy: Policy, now: datetime) -> Card:
         requested_by=called(plan.requested_by),
         requested_at=plan.requested_at,
         steps=tuple(_step(number, step, plan) for number, step in enumerate(plan.steps, 1)),
+        is_over=plan.is_ended,
+        never_begun=plan.state in _NEVER_BEGUN,
+        changes=draft.changes if draft else (),
         has_changed=has_changed(plan),
         inverse=draft.inverse_text if draft else "",
         warnings=draft.warnings if draft else (),
@@ -64,25 +68,33 @@ def has_changed(plan: Plan) -> bool:
 
 def _step(number: int, step: Step, plan: Plan) -> StepLine:
     state = STEP_WORDS[step.state]
-    if step.state is StepState.PENDING and plan.is_ended:
-        state = "not done" if plan.state in _NEVER_BEGUN or not step.proves else "not proven"
+    if plan.started_at is None:
+        state = ""  # a preview is read for what will be done, and nothing is done yet
+    elif step.state is StepState.PENDING and plan.is_ended:
+        state = "not proven" if step.proves else "not done"
     elif step.state is StepState.STARTED and step.proves:
         state = "watching"
     took_so_far = elapsed(step.started_at, step.ended_at) if step.started_at else None
+    detail = "" if step.state is StepState.PENDING or step.detail in plan.ended_why else step.detail
     return StepLine(
-        number=number, sentence=step.sentence, state=state, detail=step.detail, took=took_so_far, is_proof=step.proves
+        number=number, sentence=step.sentence, state=state, detail=detail, took=took_so_far, is_proof=step.proves
     )
 
 
 def _may_approve(plan: Plan, rule: ApprovalRule, policy: Policy) -> str:
-    """The rule in words, shown before the click."""
-    people = approvers(policy, rule, plan.requested_by)
-    count = "One person" if plan.needed == 1 else f"{plan.needed} different people"
-    text = f"{count} with the role {names(rule.roles)}, but not the person who asked"
-    text += f": {people}." if people else ". Nobody else is set up to approve; add people to the configuration."
+    """The rule in words, shown before the click: who can, and that it is not the person who asked."""
+    able = [person for person in policy.people if person.roles & rule.roles and person.who != plan.requested_by]
+    if not able:
+        text = "Nobody else is set up to approve; add people to the configuration"
+    else:
+        text = ", ".join(f"@{person.key}" for person in able[:_NAMES_SHOWN])
+        if len(able) > _NAMES_SHOWN:
+            text += f" and {len(able) - _NAMES_SHOWN} more with the role {names(rule.roles)}"
+        if plan.needed > 1:
+            text = f"{plan.needed} of {text}"
     if rule.self_by_oncall and plan.needed == 1:
-        text += " On call may approve their own request while a P0 or P1 is open."
-    return text
+        return f"{text}; whoever is on call also their own request, while a P0 or P1 is open"
+    return f"{text}; not {called(plan.requested_by)}, who asked"
 
 
 def _buttons(plan: Plan, environment: str) -> tuple[Button, ...]:

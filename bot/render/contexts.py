@@ -71,6 +71,7 @@ class PlanLine:
     title: str
     state: str  # in words
     why: str = ""
+    brief: str = ""  # why it did not end well, in half a line; "" for a plan that runs or was verified
     took: timedelta | None = None
 
 
@@ -80,8 +81,8 @@ class StepLine:
 
     number: int
     sentence: str
-    state: str  # in words
-    detail: str = ""
+    state: str  # in words; "" before the plan has started
+    detail: str = ""  # "" where the plan's end says the same
     took: timedelta | None = None
     is_proof: bool = False
 
@@ -164,6 +165,9 @@ class Card:
     requested_by: Name
     requested_at: datetime
     steps: tuple[StepLine, ...]
+    is_over: bool  # nothing more will happen to it
+    never_begun: bool  # it is over, and nothing was started
+    changes: tuple[str, ...]  # what differs, field by field
     has_changed: bool  # something on the target was surely changed
     inverse: str
     warnings: tuple[str, ...]
@@ -171,7 +175,7 @@ class Card:
     tier: str
     needed: int
     votes: tuple[VoteLine, ...]
-    may_approve: str
+    may_approve: str  # "@bob, @carol; not @alice, who asked"
     expires_at: datetime | None
     watch_until: datetime | None
     ended_at: datetime | None

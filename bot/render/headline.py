@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bot.model import EscalationState, Incident, IncidentKind, IncidentState, Severity
+from bot.model import EscalationState, Incident, IncidentKind, IncidentState, PlanState, Severity
 from bot.policy import Policy
 from bot.render.contexts import Button, Headline, Name, NextLevel, Page
 from bot.render.parts import (
@@ -128,24 +128,50 @@ def _next_level(incident: Incident, policy: Policy, now: datetime) -> NextLevel 
 
 
 def _buttons(incident: Incident, offered: Sequence[str]) -> tuple[Button, ...]:
-    """At most three: acknowledge, what the runbook recommends, details."""
+    """At most three: acknowledge, what is recommended next, details.
+
+    Recommended is what the runbook says, until a plan is verified; then it is to resolve, once every alert has stopped.
+    """
     if not incident.is_open:
         return ()
     details = Button(action_id="details", label="Details", value=on_incident(incident))
     if incident.kind is IncidentKind.CHANGE:
         return (details,)
     ack = Button(action_id="ack", label="Acknowledge", value=on_incident(incident), style="primary")
-    busy = {plan.action for plan in incident.plans if not plan.is_ended}
-    verb = (
-        next((verb for verb in offered if verb not in busy), "")
-        if incident.subject.model or incident.subject.service
-        else ""
-    )
     return (
         *((ack,) if incident.state is not IncidentState.ACKNOWLEDGED else ()),
-        *((action_button(verb, incident),) if verb else ()),
+        *_recommended(incident, offered),
         details,
     )
+
+
+def _recommended(incident: Incident, offered: Sequence[str]) -> tuple[Button, ...]:
+    if is_all_clear(incident):
+        is_main = incident.state is IncidentState.ACKNOWLEDGED
+        style = "primary" if is_main else ""
+        return (Button(action_id="resolve", label="Resolve", value=on_incident(incident), style=style),)
+    if not (incident.subject.model or incident.subject.service) or _is_mended(incident):
+        return ()
+    busy = {plan.action for plan in incident.plans if not plan.is_ended}
+    verb = next((verb for verb in offered if verb not in busy), "")
+    return (action_button(verb, incident),) if verb else ()
+
+
+def is_all_clear(incident: Incident) -> bool:
+    """Every alert has stopped and nothing is being changed: what is left to do is to say that it is over.
+
+    An incident that no alert belongs to is clear when its last change was verified.
+    """
+    is_busy = any(not plan.is_ended for plan in incident.plans)
+    is_quiet = incident.quiet_until is not None if incident.total else _is_mended(incident)
+    return incident.is_open and is_quiet and not is_busy
+
+
+def _is_mended(incident: Incident) -> bool:
+    """A plan was verified since the ladder began, so the same again is no advice."""
+    since = incident.escalation.base_at  # set anew when the incident is reopened or given back
+    ended = [plan for plan in incident.plans if plan.is_ended and plan.ended_at is not None]
+    return bool(ended) and ended[-1].state is PlanState.VERIFIED and (ended[-1].ended_at or since) >= since
 
 
 def _menu(incident: Incident) -> tuple[tuple[str, str], ...]:
@@ -156,7 +182,9 @@ def _menu(incident: Incident) -> tuple[tuple[str, str], ...]:
         choices.append(("Give it back", "unack"))
     else:
         choices.append(("Page the next level now", "escalate"))
-    choices += [("Snooze for 1 h", "snooze"), ("Resolve", "resolve")]
+    choices.append(("Snooze for 1 h", "snooze"))
+    if not is_all_clear(incident):  # then it is a button
+        choices.append(("Resolve", "resolve"))
     return tuple((label, f"{choice}|{on_incident(incident)}") for label, choice in choices)
 
 

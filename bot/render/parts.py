@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 from bot.model import Incident, IncidentKind, Plan, PlanState, Severity, StepState, Who
@@ -32,6 +33,12 @@ STEP_WORDS = {
 }
 _LABELS = {"rollback": "Roll back…", "set-image": "Set image…", "traffic": "Shift traffic…"}
 _BOT = "mlops-bot"
+_BRIEF = 110  # characters: what fits beside a plan's title in one more line
+_UNHAPPY = frozenset({
+    PlanState.FAILED, PlanState.UNKNOWN, PlanState.REFUSED, PlanState.REJECTED, PlanState.EXPIRED, PlanState.VOID,
+})  # fmt: skip
+_SAID_BY_STATE = re.compile(r"^(Void|Not started), nothing was changed: ")  # the word beside it says as much
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z“])")
 
 NOTEWORTHY = timedelta(seconds=5)  # a page that is less late than this is on time for a person
 
@@ -68,7 +75,18 @@ def lead(incident: Incident, tail: str) -> str:
 def plan_line(plan: Plan) -> PlanLine:
     """A plan in one line."""
     title = plan.draft.title if plan.draft else f"{plan.action} {plan.subject.label}"
-    return PlanLine(id=plan.id, title=title, state=PLAN_WORDS[plan.state], why=plan.ended_why, took=took(plan))
+    return PlanLine(
+        id=plan.id, title=title, state=PLAN_WORDS[plan.state], why=plan.ended_why, brief=_brief(plan), took=took(plan)
+    )
+
+
+def _brief(plan: Plan) -> str:
+    """The first sentence of why a plan did not end well, without what its state says anyway."""
+    if plan.state not in _UNHAPPY:
+        return ""
+    why = _SAID_BY_STATE.sub("", " ".join(plan.ended_why.split()))
+    first = _SENTENCE_END.split(why, maxsplit=1)[0].rstrip(".")
+    return first if len(first) <= _BRIEF else f"{first[: _BRIEF - 1].rstrip()}…"
 
 
 def took(plan: Plan) -> timedelta | None:

@@ -73,8 +73,17 @@ def story(word: str) -> Samples:
         "page": tuple(_pages(cast)),
         "diagnosis": tuple(_diagnoses(cast)),
         "note": (
-            ("raised", note({"text": cast.says("raised from P1 to P0: 0 of 2 replicas answer"), "by": "mlops-bot"})),
-            ("by a person", note({"text": cast.says("I see it too\nlooking at the labels"), "by": "U0ALICE"})),
+            (
+                "raised",
+                note(
+                    {"text": cast.says("raised from P1 to P0: 0 of 2 replicas answer"), "by": "mlops-bot"},
+                    cast.incident(),
+                ),
+            ),
+            (
+                "by a person",
+                note({"text": cast.says("I see it too\nlooking at the labels"), "by": "U0ALICE"}, cast.incident()),
+            ),
         ),
         "summary": tuple(_summaries(cast)),
         "runbook": (("accuracy", checklist(cast.incident(), cast.book())),),
@@ -158,6 +167,7 @@ class Cast:
             fingerprint={"alias": "3"}, args={"to": "2"}, tier="change",
             blast=self.says("every caller of intent-server, for about a second"),
             warnings=(self.says("the alert began 12 min after v3 went live, so v3 is marked bad"),), marks_bad="3",
+            changes=(self.says("srv.image: registry.local/intent:v3 → registry.local/intent:v2"),),
         )  # fmt: skip
 
     def book(self) -> Runbook:
@@ -245,11 +255,11 @@ def _diagnoses(cast: Cast) -> Iterator[tuple[str, Context]]:
         "diagnostic": "current", "sentence": cast.says("accuracy is out of bounds: 0.41, at least 0.8"), "rows": rows,
         "available": True, "took_s": 0.31, "at": NOW.isoformat(), "picture_alt": cast.says("accuracy over 30 min"),
     }  # fmt: skip
-    yield "numbers", diagnosis(data)
-    yield "picture", diagnosis({**data, "file_id": "F0PICTURE"})
-    yield "down", diagnosis({
-        "diagnostic": "health", "sentence": cast.says("Prometheus does not answer (time-out)."), "available": False,
-    })  # fmt: skip
+    down = {"diagnostic": "health", "sentence": cast.says("Prometheus does not answer (time-out)."), "available": False}
+    incident = cast.incident()
+    yield "numbers", diagnosis(data, incident)
+    yield "picture", diagnosis({**data, "file_id": "F0PICTURE"}, incident)
+    yield "down", diagnosis(down, incident)
 
 
 def _summaries(cast: Cast) -> Iterator[tuple[str, Context]]:

@@ -21,7 +21,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from bot.render.contexts import Button, Context, Name
-from bot.words import harmless, visible
+from bot.words import escaped, harmless, one_line, spoken, visible
 
 Block = dict[str, Any]
 
@@ -29,7 +29,9 @@ LONGEST = 1_500  # characters of one printed value: hostile text must leave room
 _USER = re.compile(r"[UW][A-Z0-9]{1,30}")
 _ADDRESS = re.compile(r"https?://[^\s<>|\"'\\^`{}]{1,1000}")
 _ROWS_SHOWN = 25
-_CELL = (44, 28, 44)
+_LINE = 76  # characters of a table's line; longer ones wrap on a laptop and fall apart
+_GAP = "  "
+_LEAST = (24, 14, 14)  # what a column keeps when a hostile neighbour wants the whole line
 _RAW = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _MARKDOWN = ((re.compile(r"\*\*([^*\n]+)\*\*"), r"*\1*"), (re.compile(r"(?m)^#{1,6} +(.+)$"), r"*\1*"))
 _LINK = re.compile(r"\[([^\]\n]{1,200})\]\((https?://[^\s()<>|]{1,1000})\)")
@@ -54,7 +56,7 @@ def environment(folder: Path) -> SandboxedEnvironment:
     env.filters |= {
         "mention": mention, "clock": clock, "when": when, "code": code, "link": link, "table": table, "names": names,
         "tidy": tidy, "plain": plain, "elements": elements, "lines": lines, "markdown": markdown, "span": inert,
-        "short": short, "facts": facts, "flat": flat,
+        "short": short, "facts": facts, "flat": flat, "spoken": sentence,
     }  # fmt: skip
     return env
 
@@ -122,13 +124,18 @@ def _safe(text: str) -> Markup:
 
 def lines(value: object) -> Markup:
     """Text of unknown origin that may have several lines; each is made inert."""
-    kept = [harmless(line, LONGEST) for line in str(value)[: LONGEST * 2].splitlines()[:40]]
+    kept = [spoken(line, LONGEST) for line in str(value)[: LONGEST * 2].splitlines()[:40]]
     return _safe("\n".join(line for line in kept if line))
 
 
 def short(value: object, cap: int) -> Markup:
     """Inert text of at most `cap` characters."""
     return _safe(harmless(str(value), cap))
+
+
+def sentence(value: object, cap: int) -> Markup:
+    """A sentence of the bot's own, at most `cap` characters; commands in backticks are shown as code."""
+    return _safe(spoken(str(value), cap))
 
 
 def markdown(text: str) -> Markup:
@@ -198,13 +205,33 @@ def link(label: str, address: str) -> Markup:
 
 
 def table(rows: Sequence[Sequence[str]]) -> Markup:
-    """Rows as aligned columns in code type."""
-    cells = [[harmless(str(cell), cap) for cell, cap in zip(row, _CELL, strict=False)] for row in rows[:_ROWS_SHOWN]]
-    widths = [max((len(row[n]) for row in cells if n < len(row)), default=0) for n in range(len(_CELL))]
-    shown = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in cells]
+    """Rows as aligned columns in code type. Columns are as wide as they need; what is too long ends in “…”."""
+    cells = [[one_line(str(cell), _LINE * 2) for cell in row] for row in rows[:_ROWS_SHOWN]]
+    needed = [max(len(row[n]) if n < len(row) else 0 for row in cells) for n in range(max(map(len, cells), default=0))]
+    widths = _widths([width for width in needed if width])
+    shown = []
+    for row in cells:
+        filled = [cell for cell, width in zip(row, needed, strict=False) if width]
+        line = _GAP.join(_fit(cell, width).ljust(width) for cell, width in zip(filled, widths, strict=False))
+        shown.append(escaped(line.rstrip()))
     if len(rows) > _ROWS_SHOWN:
-        shown.append(f"…(cut) {len(rows) - _ROWS_SHOWN} more rows")
+        shown.append(f"… and {len(rows) - _ROWS_SHOWN} more rows")
     return _safe("```\n" + "\n".join(shown) + "\n```")
+
+
+def _widths(needed: Sequence[int]) -> list[int]:
+    """The columns' widths on one line: the last one gives way first, then the first, then the others."""
+    widths = list(needed)
+    room = _LINE - len(_GAP) * (len(widths) - 1)
+    for n in (len(widths) - 1, *range(len(widths) - 1)):
+        over = sum(widths) - room
+        if over > 0:
+            widths[n] = max(widths[n] - over, min(widths[n], _LEAST[min(n, len(_LEAST) - 1)]))
+    return widths
+
+
+def _fit(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else f"{cell[: width - 1].rstrip()}…"
 
 
 def tidy(text: str) -> str:

@@ -38,12 +38,12 @@ class Line(Protocol):
         """The sentence."""
 
 
-def diagnosis(data: Mapping[str, object]) -> Diagnosis:
+def diagnosis(data: Mapping[str, object], incident: Incident | None = None) -> Diagnosis:
     """A finding. `data` is what the core posted, and `file_id` when its picture was uploaded."""
     sentence = str(data.get("sentence") or "")
     name = str(data.get("diagnostic") or "")
     return Diagnosis(
-        lead=f"{name}: {sentence}" if name else sentence,
+        lead=_about(incident, sentence),
         diagnostic=name,
         sentence=sentence,
         rows=_rows(data.get("rows")),
@@ -55,13 +55,13 @@ def diagnosis(data: Mapping[str, object]) -> Diagnosis:
     )
 
 
-def note(data: Mapping[str, object]) -> Note:
+def note(data: Mapping[str, object], incident: Incident | None = None) -> Note:
     """A remark. `data`: text, and the user id of who made it."""
     by = str(data.get("by") or "")
     text = str(data.get("text") or "")
     shown = visible(text[:4_000]).split("\n")
     return Note(
-        lead=next((line.strip()[:300] for line in shown if line.strip()), "A note"),
+        lead=_about(incident, next((line.strip()[:300] for line in shown if line.strip()), "a note")),
         said=text if any(line.strip() for line in shown) else "(no words)",
         by=None if by in {"", "mlops-bot"} else Name(name=by, user_id=by),
     )
@@ -119,6 +119,13 @@ def checklist(incident: Incident, book: Runbook, actions: Collection[str] | None
         mitigation="" if book.checklist else book.mitigation,
         buttons=tuple(action_button(verb, incident) for verb in verbs[:3]) if is_ready else (),
     )
+
+
+def _about(incident: Incident | None, sentence: str) -> str:
+    """The sentence with severity and subject before it, said once."""
+    if incident is None:
+        return sentence
+    return lead(incident, sentence.removeprefix(f"{incident.subject.label}: "))
 
 
 def _approval(plan: Plan) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bot.policy import Bound, ModelProfile
 from bot.ports import Metrics, Scene
 from handlers._history import MAX_POINTS, Span, ledger_spans, served_spans, step_for
-from handlers._look import limit, listed, number, period, shown, word, worst
+from handlers._look import listed, number, period, shown, word, worst
 
 LOOK_BACK = timedelta(days=30)  # who served well longer ago than this is no obvious choice any more
 _GAP = 2.5
@@ -40,13 +40,11 @@ class Proof:
     silent: tuple[str, ...]  # bounds without values in that time
 
     def sentence(self, now: datetime) -> str:
-        """As in: it served from 14:02 to 14:31 UTC (29 min) with accuracy 0.97 (worst 0.95), at least 0.8."""
-        told = [
-            f"{word(one.bound)} {number(one.mean, one.bound)}{_worst(one)}, {limit(one.bound)}" for one in self.readings
-        ]
+        """As in: it served from 14:02 to 14:31 UTC (29 min) within its bounds: accuracy 0.97 (worst 0.95)."""
+        told = [f"{word(one.bound)} {number(one.mean, one.bound)}{_worst(one)}" for one in self.readings]
         silent = f"; {listed(self.silent)} had no values then" if self.silent else ""
         source = ", as our own ledger says," if self.told_by == "ledger" else ""
-        return f"it served {period(self.start, self.end, now)}{source} with {'; '.join(told)}{silent}"
+        return f"it served {period(self.start, self.end, now)}{source} within its bounds: {', '.join(told)}{silent}"
 
 
 def _worst(one: Reading) -> str:

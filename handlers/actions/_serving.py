@@ -39,18 +39,17 @@ def steps(model: ModelProfile, args: Mapping[str, str], *, moves: bool) -> tuple
     old, new, alias = shown(args["from"]), shown(args["to"]), args["alias"]
     found = []
     if moves:
-        text = f"Registry “{model.registry}”: point the alias {alias} of {model.name} at {new}"
-        text = f"{text}, only if it still points at {old}."
+        text = f"Point {alias} of {model.name} at {new} in the registry “{model.registry}”, only if it is still {old}."
         found.append(Step(name=MOVE, sentence=text))
-    text = f"Model server “{model.server}”: reload {model.name}, so that it loads what {alias} points at."
+    text = f"Reload {model.name} on the model server “{model.server}”: it loads what {alias} points at."
     found.append(Step(name=RELOAD, sentence=text))
     wait = length(model.watch_for)
-    text = f"Proof: ask the model server itself until it says that it serves {new} (up to {wait})."
+    text = f"Proof: the model server itself reports {new} (up to {wait})."
     found.append(Step(name=SERVED, sentence=text, proves=True))
     wanted = _watched(model, args)
     if moves and wanted and model.metrics:  # loading the same version again promises nothing about its quality
-        told = listed(f"{word(bound)} is {limit(bound)}" for bound in wanted)
-        text = f"Proof: ask “{model.metrics}” until {told}; values from before the reload do not count."
+        told = listed(f"{word(bound)} {limit(bound)}" for bound in wanted)
+        text = f"Proof: “{model.metrics}” shows {told}, in values from after the reload."
         found.append(Step(name=METRIC, sentence=text, proves=True))
     return tuple(found)
 

@@ -84,7 +84,7 @@ def _from_ledger(scene: Scene) -> Iterator[Change]:
         else:
             name = move.what.removeprefix("alias ")
             what, kind = f"{name} moved from {shown(move.from_)} to {shown(move.to)}", "alias"
-        yield Change(at=move.latest_at, kind=kind, subject=move.to, what=what, remark=f"our ledger: {by}{sure}")
+        yield Change(at=move.latest_at, kind=kind, subject=move.to, what=what, remark=f"{by}{sure}")
 
 
 def _from_registry(scene: Scene, model: ModelProfile) -> Iterator[Change]:
@@ -95,7 +95,7 @@ def _from_registry(scene: Scene, model: ModelProfile) -> Iterator[Change]:
         if live is not None:
             left = one.tags.get("ops.replaced", "")
             what = f"{model.alias} moved {f'from {shown(left)} ' if left else ''}to {shown(one.version)}"
-            yield Change(at=live, kind="alias", subject=one.version, what=what, remark="registry: tag ops.prod_from")
+            yield Change(at=live, kind="alias", subject=one.version, what=what, remark="registry tag")
 
 
 def _from_metrics(scene: Scene, model: ModelProfile) -> Iterator[Change]:
@@ -107,9 +107,7 @@ def _from_metrics(scene: Scene, model: ModelProfile) -> Iterator[Change]:
     for old, new in pairwise(spans):
         if old.version != new.version:
             what = f"the server changed from {shown(old.version)} to {shown(new.version)}"
-            yield Change(
-                at=new.start, kind="live", subject=new.version, what=what, remark="metrics: version that is served"
-            )
+            yield Change(at=new.start, kind="live", subject=new.version, what=what, remark="metrics")
 
 
 def _rank(change: Change, start: datetime) -> tuple[bool, timedelta]:
@@ -140,7 +138,10 @@ def _when(at: datetime, start: datetime) -> str:
 
 
 def _relative(change: Change, start: datetime, now: datetime) -> str:
-    return f"{clock(change.at, now)} UTC, {_when(change.at, start)}"
+    if abs(change.at - start) < timedelta(seconds=1):
+        return f"{clock(change.at, now)} UTC, just then"
+    apart = f"{length(start - change.at)} {'after' if change.at > start else 'before'}"
+    return f"{clock(change.at, now)} UTC, {apart}"
 
 
 def _time(text: str) -> datetime | None:

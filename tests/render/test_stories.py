@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -57,7 +58,7 @@ def test_a_new_p1_calls_who_is_on_call_and_says_who_is_next() -> None:
     assert "*Open, nobody has it yet.* <@U0ALICE>" in told
     assert "Next: @Alice at <!date^" in told
     assert "*why P1:* accuracy 0.41 under the critical bound 0.80" in told
-    assert "3 firing of 5 +12 truncated: ModelAccuracyLow" in told
+    assert "3 of 5 alerts firing, 12 more were not sent to us: ModelAccuracyLow" in told
     assert list(buttons(message)) == ["ack", "act:rollback", "details", "more"]
     assert buttons(message)["ack"]["style"] == "primary"
     assert {item["value"] for name, item in buttons(message).items() if name != "more"} == {"INC-7|1"}
@@ -84,6 +85,68 @@ def test_an_action_that_is_under_way_is_not_offered_again() -> None:
     assert "act:rollback" not in buttons(message)
 
 
+def test_the_symptom_is_said_once_unless_the_header_cut_it() -> None:
+    short = shown(a_headline())
+    assert short.count("Accuracy of intent_classifier is 0.41") == 1
+    long = "Accuracy of intent_classifier is far too low " * 5
+    told = shown(a_headline(symptom=long))
+    assert "(cut)" in told.splitlines()[0]
+    assert long.strip() in told
+    page = RENDERER.page(CAST.incident(), {"number": 1, "reason": "level 1"}, CAST.policy, NOW)
+    assert shown(page).count("Accuracy of intent_classifier is 0.41") == 1
+
+
+@pytest.mark.parametrize(
+    "state, line",
+    [
+        (PlanState.VOID, "*void* – alias champion moved from 3 to 4"),
+        (PlanState.REFUSED, "*refused* – changes are frozen"),
+        (PlanState.REJECTED, "*rejected* – @Bob said no: let us look at the labels first"),
+        (PlanState.VERIFIED, "*verified*, took 60 s"),
+        (PlanState.RUNNING, "*running*"),
+    ],
+)
+def test_a_plan_in_the_headline_carries_its_short_reason(state: PlanState, line: str) -> None:
+    assert shown(a_headline(plans=(CAST.plan(state),))).splitlines()[3].endswith(f"from v3 to v2: {line}")
+
+
+def test_a_refusal_in_the_headline_shows_its_command_as_code() -> None:
+    plan = CAST.plan(PlanState.REFUSED, ended_why="Name it: `rollback ranker to 2`, not `<!channel>`. And more.")
+    assert "Name it: `rollback ranker to 2`, not ˋ&lt;!channel&gt;ˋ" in shown(a_headline(plans=(plan,)))
+
+
+def acked(**changes: object) -> dict[str, object]:
+    return {
+        "state": IncidentState.ACKNOWLEDGED,
+        "owner": CAST.alice,
+        "acked_at": NOW,
+        "acked_by": CAST.alice,
+        **changes,
+    }
+
+
+def test_after_a_verified_plan_the_same_is_not_recommended_again() -> None:
+    message = a_headline(**acked(plans=(CAST.plan(PlanState.VERIFIED),)))
+    assert list(buttons(message)) == ["details", "more"]
+
+
+def test_when_all_is_clear_the_main_button_is_to_resolve() -> None:
+    clear = a_headline(**acked(plans=(CAST.plan(PlanState.VERIFIED),), firing=0, quiet_until=NOW))
+    assert list(buttons(clear)) == ["resolve", "details", "more"]
+    assert buttons(clear)["resolve"]["style"] == "primary"
+    assert "resolve" not in choices(clear)
+    proving = a_headline(**acked(plans=(CAST.plan(PlanState.WATCHING),), firing=0, quiet_until=NOW))
+    assert "resolve" not in buttons(proving), "an action is under way, so it is not over"
+    by_hand = a_headline(**acked(plans=(CAST.plan(PlanState.VERIFIED),), firing=0, total=0))
+    assert "resolve" in buttons(by_hand)
+
+
+def test_reopened_after_a_verified_plan_the_action_is_offered_again() -> None:
+    again = replace(CAST.incident().escalation, base_at=NOW + timedelta(minutes=1))
+    message = a_headline(plans=(CAST.plan(PlanState.VERIFIED),), escalation=again, reopened=1)
+    assert list(buttons(message)) == ["ack", "act:rollback", "details", "more"]
+
+
 def test_nothing_is_recommended_where_no_runbook_says_so() -> None:
     assert list(buttons(a_headline(()))) == ["ack", "details", "more"]
 
@@ -101,9 +164,9 @@ def test_the_preview_says_everything_an_approver_binds_themselves_to() -> None:
     message = a_card(PlanState.PENDING)
     told = shown(message)
     for fact in (
-        "`v3` → `v2`", "*Because* v2 is the last known-good", "1. Point alias champion", "– *to do*", "every caller of",
-        "rollback intent_classifier to 3", "@bob", "not the person who asked", "*Waiting for approval* until <!date^",
-        "1 needed, 0 so far", "*Warning:*", "asked for by @Alice",
+        "`v3` → `v2`", "*Because* v2 is the last known-good", "1. Point alias champion", "*Affects* every caller of",
+        "*Way back:* rollback intent_classifier to 3", "*Who may approve*\n@bob; not @Alice, who asked",
+        "*Approve until*\n<!date^", "*Approvals*\n0 of 1", "*Warning:*", "asked for by @Alice",
     ):  # fmt: skip
         assert fact in told, fact
     approve = buttons(message)["approve"]
@@ -113,6 +176,38 @@ def test_the_preview_says_everything_an_approver_binds_themselves_to() -> None:
         "Roll back intent_classifier from v3 to v2. This changes intent_classifier in production."
     )
     assert (approve["style"], buttons(message)["reject"]["style"]) == ("primary", "danger")
+
+
+def test_an_approver_sees_the_buttons_without_scrolling() -> None:
+    """About 48 characters fit beside each other in a thread; the card must not be longer than one screen of them."""
+    message = a_card(PlanState.PENDING)
+    told = shown(message)
+    assert "to do" not in told, "states are for steps that are under way"
+    seen = re.sub(r"<!date[^|]*\|[^ ]* ([^ ]*) UTC>", r"\1", told)
+    in_pairs = len(message.blocks[1]["fields"])  # two fields stand beside each other, each of two lines
+    assert sum(1 + len(line) // 48 for line in seen.splitlines()) - in_pairs <= 26
+    assert [block["type"] for block in message.blocks] == [
+        "header", "section", "section", "section", "context", "actions",
+    ]  # fmt: skip
+
+
+def test_a_running_plan_says_where_each_step_stands() -> None:
+    told = shown(a_card(PlanState.RUNNING))
+    assert [word for word in ("*done*", "*running*", "*to do*") if word in told] == ["*done*", "*running*", "*to do*"]
+
+
+def test_two_approvers_are_named_with_their_number() -> None:
+    context = card(CAST.incident(), CAST.plan(PlanState.PENDING, needed=2), CAST.policy, NOW)
+    assert context.may_approve == "2 of @bob; not @Alice, who asked"
+    nobody = card(CAST.incident(), CAST.plan(PlanState.PENDING), replace(CAST.policy, people=()), NOW)
+    assert nobody.may_approve.startswith("Nobody else is set up to approve; add people to the configuration")
+
+
+def test_a_result_says_nothing_twice() -> None:
+    why = "Back within bounds: accuracy is 0.97."
+    plan = CAST.plan(PlanState.VERIFIED, ended_why=why)
+    steps = (*plan.steps[:3], replace(plan.steps[3], detail=why))
+    assert shown(a_card(PlanState.VERIFIED, ended_why=why, steps=steps)).count(why) == 1
 
 
 @pytest.mark.parametrize("state", [state for state in PlanState if state is not PlanState.PENDING])
@@ -149,7 +244,7 @@ def test_a_failed_plan_says_what_was_changed_and_offers_the_way_back() -> None:
 def test_without_an_inverse_there_is_no_undo() -> None:
     draft = replace(CAST.draft(), inverse={}, inverse_text="")
     assert buttons(a_card(PlanState.VERIFIED, draft=draft)) == {}
-    assert "There is none." in shown(a_card(PlanState.PENDING, draft=draft))
+    assert "*Way back:* none" in shown(a_card(PlanState.PENDING, draft=draft))
 
 
 def test_breaking_the_glass_is_shown_with_its_reason() -> None:
