@@ -12,14 +12,14 @@ from datetime import datetime
 from typing import cast
 
 from bot.engine import Engine
-from bot.policy import ModelProfile, System
-from bot.ports import Backends, Foreign, ModelRegistry, ModelServer, Move
+from bot.policy import ModelProfile, System, WorkloadProfile
+from bot.ports import RELEASED, Backends, Foreign, ModelRegistry, ModelServer, Move, Releases
 
 log = logging.getLogger("mlops.ledger")
 
 
 class Ledger:
-    """Polls every model of every system and stores what moved."""
+    """Polls every model and workload of every system and stores what moved."""
 
     def __init__(self, engine: Engine, backends: dict[str, Backends]) -> None:
         self._engine = engine
@@ -28,10 +28,17 @@ class Ledger:
         self._silent: set[tuple[str, str, str]] = set()
 
     def look(self) -> int:
-        """Ask every registry and server once. Returns how many moves were stored."""
-        return sum(
-            self._look_at(system, model) for system in self._engine.policy.systems.values() for model in system.models
-        )
+        """Ask every registry, server and cluster once. Returns how many moves were stored."""
+        systems = self._engine.policy.systems.values()
+        of_models = sum(self._look_at(system, model) for system in systems for model in system.models)
+        return of_models + sum(self._look_out(system, one) for system in systems for one in system.workloads)
+
+    def _look_out(self, system: System, service: WorkloadProfile) -> int:
+        """What is rolled out whole: a rollback goes only to what once was."""
+        cluster = self._backends.get(system.name, {}).get(service.backend)
+        if not isinstance(cluster, Releases):
+            return 0
+        return self._see(system, service.service, RELEASED, lambda: cluster.released(service))
 
     def _look_at(self, system: System, model: ModelProfile) -> int:
         found = 0
@@ -39,45 +46,44 @@ class Ledger:
         if model.registry in backends:
             registry = cast("ModelRegistry", backends[model.registry])
             found += self._see(
-                system, model, f"alias {model.alias}", lambda: registry.alias(model.name, model.alias) or ""
+                system, model.name, f"alias {model.alias}", lambda: registry.alias(model.name, model.alias) or ""
             )
         if model.server in backends:
             server = cast("ModelServer", backends[model.server])
-            found += self._see(system, model, "served", lambda: server.served(model.name).version)
+            found += self._see(system, model.name, "served", lambda: server.served(model.name).version)
         return found
 
-    def _plan_that_did(self, system: System, model: ModelProfile, value: str, since: datetime) -> str:
+    def _plan_that_did(self, system: System, about: str, value: str, since: datetime) -> str:
         """The plan of ours that led to this value, with who asked for it; "" when it was none of ours."""
         for incident in self._engine.store.incidents(limit=20, system=system.name):
             for plan in incident.plans:
-                if plan.subject.model != model.name or plan.started_at is None or plan.draft is None:
+                of_it = (plan.subject.model or plan.subject.service) == about
+                if not of_it or plan.started_at is None or plan.draft is None:
                     continue
                 was_running = plan.ended_at is None or plan.ended_at >= since
                 if was_running and plan.draft.args.get("to") == value:
                     return f"{plan.id}, asked for by {plan.requested_by.name or plan.requested_by.user_id}"
         return ""
 
-    def _see(self, system: System, model: ModelProfile, what: str, ask: Callable[[], str]) -> int:
-        key = (system.name, model.name, what)
+    def _see(self, system: System, about: str, what: str, ask: Callable[[], str]) -> int:
+        key = (system.name, about, what)
         try:
             value = ask()
         except Foreign as problem:
             if key not in self._silent:  # said once, not every ten seconds
-                log.warning(
-                    "ledger: %s of %s: %s", what, model.name, problem.sentence, extra={"action": "ledger_blind"}
-                )
+                log.warning("ledger: %s of %s: %s", what, about, problem.sentence, extra={"action": "ledger_blind"})
                 self._silent.add(key)
             return 0
         self._silent.discard(key)
         now = self._engine.now()
-        before = next((move for move in self._engine.store.moves(system.name, model.name) if move.what == what), None)
+        before = next((move for move in self._engine.store.moves(system.name, about) if move.what == what), None)
         seen_at = self._last_look.get(key) or (before.latest_at if before else now)
         self._last_look[key] = now
         if before is not None and before.to == value:
             return 0
         move = Move(
-            system=system.name, model=model.name, what=what, from_=before.to if before else "", to=value,
-            earliest_at=seen_at, latest_at=now, by=self._plan_that_did(system, model, value, seen_at),
+            system=system.name, model=about, what=what, from_=before.to if before else "", to=value,
+            earliest_at=seen_at, latest_at=now, by=self._plan_that_did(system, about, value, seen_at),
         )  # fmt: skip
         with self._engine.store.begin() as tx:
             tx.add_move(move)

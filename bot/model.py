@@ -243,6 +243,7 @@ class Draft:
     tier: str  # approval tier: light, change, dangerous
     blast: str = ""  # who is affected
     warnings: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()  # what differs, field by field, as the target itself previewed it
     watch_for: timedelta = timedelta(minutes=10)  # how long proof may take
     marks_bad: str = ""  # the version that is left, when the action says that it is bad
 
@@ -380,6 +381,7 @@ def digest_of(action: str, subject: Subject, draft: Draft) -> str:
         "tier": draft.tier,
         "steps": [[step.name, step.sentence, step.proves] for step in draft.steps],
         "warnings": list(draft.warnings),
+        "changes": list(draft.changes),
     }
     # Half a surrogate pair in a stranger's text has no UTF-8 form; spelt out, it still has a digest of its own.
     return hashlib.sha256(canonical(shown).encode(errors="backslashreplace")).hexdigest()

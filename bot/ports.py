@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from bot.model import Alert, Draft, Finding, Incident, Outcome, Plan
-from bot.policy import ModelProfile, System
+from bot.policy import ModelProfile, System, WorkloadProfile
 
 
 class Foreign(Exception):
@@ -106,7 +106,89 @@ class Metrics(Protocol):
         """The query's values between two times."""
 
 
+Json = Mapping[str, Any]  # an object as a foreign API sends it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of object in a cluster. `group` is "" for the core group."""
+
+    group: str
+    version: str
+    plural: str
+    name: str  # as people know it: "Deployment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """One object in a cluster; with an empty name, all of that kind in the namespace."""
+
+    kind: Kind
+    namespace: str
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """As in: Deployment shop/web."""
+        return (
+            f"{self.kind.name} {self.namespace}/{self.name}" if self.name else f"{self.kind.plural} in {self.namespace}"
+        )
+
+
+class Workloads(Protocol):
+    """A cluster that runs workloads. Objects go in and out as the cluster writes them.
+
+    What a caller reads first and writes later must be guarded by the caller: by `test` operations, or by the
+    resourceVersion inside a merge.
+    """
+
+    def get(self, thing: Thing, *, sub: str = "") -> Json:
+        """The object, or one of its subresources. Foreign("not_found") when there is none."""
+
+    def list(self, thing: Thing, *, labels: str = "", fields: str = "") -> Sequence[Json]:
+        """Objects of the kind in the namespace, at most 500."""
+
+    def patch(
+        self, thing: Thing, change: Sequence[Json] | Json, *, sub: str = "", dry_run: bool = False, strict: bool = True
+    ) -> Json:
+        """A JSON patch (a list of operations) or a merge (an object). Foreign("conflict") when a precondition fails.
+
+        Returns the object as it is, or, with `dry_run`, as it would be. `strict`: unknown fields are refused.
+        """
+
+    def create(self, thing: Thing, body: Json, *, sub: str = "", dry_run: bool = False) -> Json:
+        """Make an object; `thing` names it, or what it belongs to. Foreign("conflict") when it is there already."""
+
+    def delete(self, thing: Thing, uid: str) -> None:
+        """Remove the object with that uid and what it owns. Foreign("conflict") for another object of the name."""
+
+    def logs(self, pod: Thing, container: str, *, previous: bool = False, lines: int = 200) -> str:
+        """The end of a container's log, or of its earlier life's."""
+
+    def may(self, verb: str, thing: Thing, sub: str = "") -> bool:
+        """Whether we are allowed to, as the cluster itself says. Foreign when it cannot say."""
+
+
+@runtime_checkable
+class Releases(Protocol):
+    """A cluster that can tell what is out: asked by the ledger, so that a rollback knows what once worked."""
+
+    def released(self, service: WorkloadProfile) -> str:
+        """Id of the template that is rolled out whole and available, "" while none is."""
+
+
+@runtime_checkable
+class Permissions(Protocol):
+    """A backend that can tell what it may do: asked by `doctor`."""
+
+    def permissions(self, services: Sequence[WorkloadProfile]) -> Sequence[tuple[str, bool, str]]:
+        """(permission in words, whether it is given, which verbs need it)."""
+
+
 Backends = Mapping[str, object]  # a system's backends by the name its profile gives them
+
+
+RELEASED = "released"  # what a move is called when a template is rolled out whole; `to` is its id, "" for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +196,8 @@ class Move:
     """An entry of the ledger: something that was in production changed."""
 
     system: str
-    model: str
-    what: str  # "alias champion" or "served"
+    model: str  # or the service, for what a cluster runs
+    what: str  # "alias champion", "served", or RELEASED
     from_: str  # "" for the first observation
     to: str
     earliest_at: datetime  # it happened between these two

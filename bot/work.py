@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from bot import events as ev
 from bot.engine import Engine
-from bot.model import Finding, Incident, Outcome, Plan, StepState, Subject
+from bot.model import Finding, Incident, Outcome, Plan, Step, StepState, Subject
 from bot.ports import Action, Backends, Diagnostic, Foreign, Refusal, Scene, Seen
 from bot.store import Job
 
@@ -27,6 +27,7 @@ log = logging.getLogger("mlops.work")
 TIME_BOX_S = 10.0  # one diagnostic may take this long; a person at night waits no longer
 DRAW_TRIES = 3
 STEP_TRIES = 5
+SILENCE = timedelta(minutes=2)  # how long a step's target may be silent before the step is called unknown
 _PAUSE = timedelta(seconds=2)
 _CALL_MARGIN = timedelta(seconds=12)  # a step's foreign calls take no longer; less lease than that: give the work up
 
@@ -72,8 +73,8 @@ class Worker:
         return Scene(
             now=self._engine.now(), system=system, model=system.model(about.model), service=about.service,
             backends=self._backends(system.name), incident=incident, draw=self._draw,
-            bad_versions=self._store.bad_versions(about.system, about.model),
-            moves=self._store.moves(about.system, about.model),
+            bad_versions=self._store.bad_versions(about.system, about.model or about.service),
+            moves=self._store.moves(about.system, about.model or about.service),
         )  # fmt: skip
 
     def _dispatch(self, job: Job) -> timedelta | None:
@@ -113,9 +114,13 @@ class Worker:
                 self._report(job, name, Finding(diagnostic=name, sentence=text, available=False, took_s=TIME_BOX_S))
 
     def _names_for(self, incident: Incident) -> tuple[str, ...]:
-        """The runbook's diagnostics, or all of them where it names none."""
+        """The runbook's diagnostics, or all of those that something of the subject can answer."""
         runbook = next((book for book in self._engine.runbooks if book.name == incident.runbook), None)
-        return tuple(runbook.diagnostics) if runbook and runbook.diagnostics else tuple(self._diagnostics)
+        if runbook and runbook.diagnostics:
+            return tuple(runbook.diagnostics)
+        about = incident.subject
+        able = self._engine.policy.system(about.system).abilities(about.service, about.model)
+        return tuple(name for name, one in self._diagnostics.items() if able.issuperset(one.needs))
 
     def _ask(self, diagnostic: Diagnostic, scene: Scene) -> Finding:
         began = time.monotonic()
@@ -187,11 +192,16 @@ class Worker:
             seen = self._perform(job, action, incident, plan, index)
         if seen is None:
             return _PAUSE
-        if seen.outcome is Outcome.UNKNOWN and not step.proves and job.attempt < STEP_TRIES:
+        if seen.outcome is Outcome.UNKNOWN and not step.proves and self._may_be_told_later(job, step):
             return _PAUSE  # look again before giving up: what cannot be told now may be told in a moment
         event = ev.StepObserved(plan_id=plan.id, index=index, outcome=seen.outcome, detail=seen.detail)
         self._engine.apply(incident.id, event)
         return None
+
+    def _may_be_told_later(self, job: Job, step: Step) -> bool:
+        """A target that is silent is looked at for two minutes after the call: it may only be starting again."""
+        since = step.started_at
+        return job.attempt < STEP_TRIES or (since is not None and self._engine.now() - since < SILENCE)
 
     def _perform(self, job: Job, action: Action, incident: Incident, plan: Plan, index: int) -> Seen | None:
         """Store the intent, check the lease once more, call. None: the lease is too short or somebody else goes on."""

@@ -11,11 +11,25 @@ from bot.config.shape import (
     EscalationShape,
     ModelShape,
     PersonShape,
+    ServiceShape,
     SeverityShape,
     SystemShape,
 )
 from bot.model import Level, Severity, Who
-from bot.policy import TIERS, ApprovalRule, Bound, Ladder, ModelProfile, Person, SeverityRule, System
+from bot.policy import (
+    TIERS,
+    ApprovalRule,
+    Bound,
+    JobProfile,
+    Ladder,
+    ModelProfile,
+    Person,
+    SeverityRule,
+    SwitchProfile,
+    System,
+    TrafficProfile,
+    WorkloadProfile,
+)
 from bot.policy.approval import expiry, rule_for
 from bot.policy.escalation import default_ladder
 
@@ -43,6 +57,17 @@ def system(name: str, shape: SystemShape, defaults: DefaultsShape, scale: float)
         oncall=tuple(_first(shape.oncall, defaults.oncall, [])),
         services=tuple(shape.services),
         models=tuple(_model(key, model) for key, model in shape.models.items()),
+        workloads=tuple(_workload(key, one) for key, one in shape.services.items() if one.backend),
+        jobs=tuple(
+            JobProfile(
+                name=key,
+                backend=job.backend,
+                namespace=job.namespace,
+                cronjob=job.cronjob or key,
+                watch_for=job.watch_for,
+            )
+            for key, job in shape.jobs.items()
+        ),
         severity_rules=tuple(_rule(rule) for rule in _first(shape.severity, defaults.severity, [])),
         ladders={word: _ladder(word, shape.escalation, defaults.escalation, scale) for word in Severity},
         approvals={tier: _approval(tier, shape, defaults) for tier in TIERS},
@@ -75,8 +100,19 @@ def _model(name: str, shape: ModelShape) -> ModelProfile:
     )  # fmt: skip
     return ModelProfile(
         name=name, service=shape.service, registry=shape.registry, server=shape.server, metrics=shape.metrics,
-        alias=shape.alias, bounds=bounds, served_query=shape.served_query.strip(), watch_for=shape.watch_for,
-        proven_after=shape.proven_after,
+        alias=shape.alias, retrain=shape.retrain, bounds=bounds, served_query=shape.served_query.strip(),
+        watch_for=shape.watch_for, proven_after=shape.proven_after,
+    )  # fmt: skip
+
+
+def _workload(name: str, shape: ServiceShape) -> WorkloadProfile:
+    switch, traffic = shape.switch, shape.traffic
+    return WorkloadProfile(
+        service=name, backend=shape.backend, namespace=shape.namespace, name=shape.name or name, kind=shape.kind,
+        container=shape.container, min_replicas=shape.replicas.min, max_replicas=shape.replicas.max,
+        max_step=shape.replicas.step, images=tuple(shape.images), watch_for=shape.watch_for,
+        switch=SwitchProfile(selects=switch.selects, label=switch.label, sides=tuple(switch.sides)) if switch else None,
+        traffic=TrafficProfile(**traffic.model_dump()) if traffic else None,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from bot.config.settings import BackendConfig, BackendKind, Names
 from bot.config.shape import DefaultsShape, SystemShape
 from bot.marked import At, Marked, Problem, nearest
 from bot.model import Severity
-from bot.policy import TIERS, ApprovalRule, Ladder, Person, Policy, System
+from bot.policy import TIERS, ApprovalRule, Ladder, Person, Policy, System, TrafficProfile
 from bot.policy.approval import rule_for
 
 _LINKS = ("http://", "https://")
@@ -51,6 +51,7 @@ def check_system(profile: Profile, policy: Policy, names: Names | None) -> list[
         *(found for tier in TIERS for found in _approval(profile, policy, tier)),
         *_roles(profile, policy),
         *_models(profile, names),
+        *_workloads(profile, names),
         *_backends(profile, names),
         *_severity(profile),
         *_links(profile),
@@ -192,6 +193,38 @@ def _models(profile: Profile, names: Names | None) -> Iterable[Problem]:
             if bound.below is None and bound.above is None:
                 text = f'bound "{bound.signal}" has neither `below` nor `above`, so nothing would ever be bad; add one'
                 yield profile.problem((*at, "bounds", bound.signal), text)
+
+
+def _workloads(profile: Profile, names: Names | None) -> Iterable[Problem]:
+    system = profile.system
+    for one in system.workloads:
+        at: At = ("services", one.service)
+        yield from _offered(profile, (*at, "backend"), one.backend, "workloads", names)
+        if one.min_replicas > one.max_replicas:
+            yield profile.problem((*at, "replicas"), "replicas: `min` is more than `max`; correct one")
+        if one.switch is not None and len(set(one.switch.sides)) != 2:
+            yield profile.problem((*at, "switch", "sides"), "switch needs two different sides; name both")
+        if one.traffic is not None:
+            yield from _traffic(profile, (*at, "traffic"), one.traffic)
+    for name, service in profile.shape.services.items():
+        if not service.backend and service.model_fields_set:
+            text = "`backend` is missing, so nothing here has an effect; name a backend that offers workloads"
+            yield profile.problem(("services", name), text)
+    for job in system.jobs:
+        yield from _offered(profile, ("jobs", job.name, "backend"), job.backend, "workloads", names)
+    known = [job.name for job in system.jobs]
+    for model in system.models:
+        if model.retrain and model.retrain not in known:
+            text = f'retrain: unknown job "{model.retrain}"; {nearest(model.retrain, known)}'
+            yield profile.problem(("models", model.name, "retrain"), text)
+
+
+def _traffic(profile: Profile, at: At, traffic: TrafficProfile) -> Iterable[Problem]:
+    ways = [bool(traffic.canary), bool(traffic.rollout), bool(traffic.weight)]
+    if sum(ways) != 1:
+        yield profile.problem(at, "traffic needs exactly one of `canary`, `rollout` and `weight`; correct it")
+    elif traffic.weight and not (traffic.resource and traffic.name):
+        yield profile.problem(at, "traffic by `weight` needs `resource` and `name` of the object; add them")
 
 
 def _offered(profile: Profile, at: At, name: str, part: str, names: Names | None) -> Iterable[Problem]:

@@ -236,12 +236,81 @@ class ModelShape(Shape):
     server: Text = Field("", description="Backend that is its model server.")
     metrics: Text = Field("", description="Backend that answers its metric queries.")
     alias: Text = Field("champion", description="Alias that the server follows.")
+    retrain: Text = Field("", description="Job that trains it anew; one of `jobs`.")
     bounds: dict[Name, BoundShape] = Field(default_factory=dict, description="What is good, by signal.")
     served_query: Text = Field("", description="PromQL whose label `version` tells what was served when.")
     watch_for: Duration = Field(timedelta(minutes=10), description="How long proof after a change may take.")
     proven_after: Duration = Field(
         timedelta(minutes=5), description="How long a version must have served within bounds to count as known-good."
     )
+
+
+class ReplicasShape(Shape):
+    """How far `scale` may go."""
+
+    min: int = Field(1, ge=0, le=10_000, description="Fewer are refused, except 0, which takes two approvals.")
+    max: int = Field(10, ge=1, le=10_000, description="More are refused.")
+    step: int = Field(5, ge=1, le=10_000, description="A larger step takes two approvals.")
+
+
+class SwitchShape(Shape):
+    """A Service whose selector says which side gets the traffic."""
+
+    selects: Text = Field(min_length=1, description="Name of the Service in the cluster.")
+    label: Text = Field("version", description="Key of its selector that is switched.")
+    sides: Words = Field(default_factory=lambda: ["blue", "green"], description="The values it may have.")
+
+
+class TrafficShape(Shape):
+    """What carries the canary's share of traffic: `canary`, or `rollout`, or an object with a `weight`."""
+
+    canary: Text = Field("", description="Deployment that is the canary; replicas of the two carry the share.")
+    rollout: Text = Field("", description="Argo Rollout: `traffic … 0` aborts it, `traffic … 100` promotes it.")
+    group: Text = Field("", description="API group of the object: `gateway.networking.k8s.io`.")
+    version: Text = Field("v1", description="Its version.")
+    resource: Text = Field("", description="Its plural: `httproutes`.")
+    name: Text = Field("", description="Its name.")
+    weight: Text = Field("", pattern=r"^(/\S+)?$", description="JSON pointer to the canary's weight, 0 to 100.")
+    rest: Text = Field("", pattern=r"^(/\S+)?$", description="JSON pointer to the weight that gets what is left.")
+    backing: Text = Field("", description="Service that must have ready endpoints before the canary gets traffic.")
+    max_step: int = Field(50, ge=1, le=100, description="Percentage points of one step; more takes two approvals.")
+
+
+class ServiceShape(Shape):
+    """How a cluster runs a service. Without `backend` it is only a name."""
+
+    backend: Text = Field("", description="Backend that runs it; one that offers workloads.")
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = Field("Deployment", description="Kind of object.")
+    namespace: Text = Field("default", description="Where it is.")
+    name: Text = Field("", description="Name of the object, when it is not the service's.")
+    container: Text = Field("", description="The container people mean; the first where it is left out.")
+    replicas: ReplicasShape = Field(default_factory=ReplicasShape, description="Bounds for `scale`.")
+    images: Words = Field(
+        default_factory=list,
+        description="Images that `set-image` may use besides digests, as patterns with `*`.",
+    )
+    switch: SwitchShape | None = Field(None, description="For `switch`: blue and green.")
+    traffic: TrafficShape | None = Field(None, description="For `traffic`: what carries a canary's share.")
+    watch_for: Duration = Field(timedelta(minutes=10), description="How long proof after a change may take.")
+
+
+class JobShape(Shape):
+    """A CronJob that people may run at once with `job`, or a model with `retrain`."""
+
+    backend: Text = Field(min_length=1, description="Backend that runs it; one that offers workloads.")
+    namespace: Text = Field("default", description="Where it is.")
+    cronjob: Text = Field("", description="Name of the CronJob, when it is not the job's.")
+    watch_for: Duration = Field(timedelta(hours=1), description="After this long its result is called unknown.")
+
+
+def _services(given: object) -> object:
+    """A list of names, or names with the way a cluster runs them."""
+    if isinstance(given, dict):
+        return {str(name): {} if shape is None else shape for name, shape in given.items()}
+    return {str(name): {} for name in given} if isinstance(given, list) else given
+
+
+Services = Annotated[dict[str, ServiceShape], BeforeValidator(_services)]
 
 
 class BackendShape(BaseModel):
@@ -285,7 +354,11 @@ class SystemShape(DefaultsShape):
     name: Name = Field("", description="Name of the folder; may be left out.")
     title: Text = Field("", description="Name for people.")
     environment: Text = Field("production", description="Shown in reasons and in every confirmation.")
-    services: Words = Field(default_factory=list, description="Names as in the alerts' label `service`.")
+    services: Services = Field(
+        default_factory=dict,
+        description="Names as in the alerts' label `service`: a list, or names with the way a cluster runs each.",
+    )
+    jobs: dict[Name, JobShape] = Field(default_factory=dict, description="CronJobs that may be run at once.")
     backends: dict[Name, BackendShape] = Field(
         default_factory=dict, description="Foreign systems, by a name of your own."
     )

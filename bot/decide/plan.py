@@ -233,6 +233,7 @@ def _bounded(draft: Draft) -> Draft:
         draft, title=told(draft.title, TITLE_CAP, one_line=True), because=told(draft.because, WORDS_CAP), steps=steps,
         inverse_text=told(draft.inverse_text, WORDS_CAP), blast=told(draft.blast, WORDS_CAP),
         warnings=tuple(told(warning, WORDS_CAP) for warning in draft.warnings[:WARNINGS_CAP]),
+        changes=tuple(told(line, WORDS_CAP) for line in draft.changes[:WARNINGS_CAP]),
     )  # fmt: skip
 
 

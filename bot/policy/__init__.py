@@ -91,10 +91,66 @@ class ModelProfile:
     server: str = ""  # name of a backend that is a model server
     metrics: str = ""  # name of a backend that answers metric queries
     alias: str = "champion"
+    retrain: str = ""  # name of a job of the system that trains it anew
     bounds: tuple[Bound, ...] = ()
     served_query: str = ""  # PromQL whose label `version` tells what was served when
     watch_for: timedelta = timedelta(minutes=10)  # how long the proof after a change may take
     proven_after: timedelta = timedelta(minutes=5)  # how long a version must have served within bounds to be known-good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchProfile:
+    """A Service of the cluster whose selector says which of two sides gets the traffic."""
+
+    selects: str  # name of the Service
+    label: str  # key of its selector that is switched
+    sides: tuple[str, ...]  # the values it may have: blue, green
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficProfile:
+    """What carries the share of traffic that a canary gets. Exactly one of the three ways is set."""
+
+    canary: str = ""  # a pair of Deployments weighted by replicas: the canary's name (the service itself is stable)
+    rollout: str = ""  # name of an Argo Rollout: 0 aborts it, 100 promotes it
+    group: str = ""  # any object with a weight: its API group, "" for the core group
+    version: str = ""
+    resource: str = ""  # plural: httproutes
+    name: str = ""
+    weight: str = ""  # JSON pointer to the canary's weight, 0 to 100
+    rest: str = ""  # JSON pointer to the weight that gets what is left, "" for none
+    backing: str = ""  # Service of the cluster that must have ready endpoints before the canary gets traffic
+    max_step: int = 50  # percentage points that one plan may move; more is dangerous
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadProfile:
+    """A service that a cluster runs."""
+
+    service: str
+    backend: str  # name of a backend of the system that offers workloads
+    namespace: str
+    name: str  # of the object in the cluster
+    kind: str = "Deployment"  # Deployment, StatefulSet, DaemonSet
+    container: str = ""  # the container people mean; "" for the first
+    min_replicas: int = 1
+    max_replicas: int = 10
+    max_step: int = 5  # replicas that one plan may add or take away; more is dangerous
+    images: tuple[str, ...] = ()  # patterns of images that set-image may use besides digests: "registry/shop/*:v*"
+    switch: SwitchProfile | None = None
+    traffic: TrafficProfile | None = None
+    watch_for: timedelta = timedelta(minutes=10)  # how long the proof after a change may take
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProfile:
+    """A CronJob that people may run at once."""
+
+    name: str
+    backend: str
+    namespace: str
+    cronjob: str
+    watch_for: timedelta = timedelta(hours=1)  # how long it may run before the result is called unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +166,8 @@ class System:
     oncall: tuple[str, ...] = ()  # person keys, first is primary
     services: tuple[str, ...] = ()
     models: tuple[ModelProfile, ...] = ()
+    workloads: tuple[WorkloadProfile, ...] = ()  # those of the services that a cluster runs
+    jobs: tuple[JobProfile, ...] = ()
     severity_rules: tuple[SeverityRule, ...] = ()
     ladders: Mapping[Severity, Ladder] = field(default_factory=dict)
     approvals: Mapping[str, ApprovalRule] = field(default_factory=dict)  # tier → rule
@@ -122,6 +180,20 @@ class System:
     def model(self, name: str) -> ModelProfile | None:
         """The model of that name, None when the profile does not list it."""
         return next((model for model in self.models if model.name == name), None)
+
+    def workload(self, service: str) -> WorkloadProfile | None:
+        """How a cluster runs the service, None when the profile does not say."""
+        return next((one for one in self.workloads if one.service == service), None)
+
+    def job(self, name: str) -> JobProfile | None:
+        """The job of that name, None when the profile does not list it."""
+        return next((job for job in self.jobs if job.name == name), None)
+
+    def abilities(self, service: str, model: str) -> frozenset[str]:
+        """What kinds of backend can tell something about a service or model of the system."""
+        near = [one for one in self.models if model == one.name or (not model and service in ("", one.service))]
+        found = {part for one in near for part in ("registry", "server", "metrics") if getattr(one, part)}
+        return frozenset(found | ({"workloads"} if self.workload(service) is not None else set()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

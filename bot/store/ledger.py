@@ -125,8 +125,8 @@ def debts_open(connection: Connection) -> list[Debt]:
 def mark_bad(connection: Connection, about: Subject, marked: MarkBad, now: datetime) -> None:
     """Remember that a version is not to be chosen as known-good; the last reason stays."""
     row = upsert(connection, bad_version).values(
-        system=clean(about.system), model=clean(about.model), version=clean(marked.version), why=clean(marked.why),
-        plan_id=marked.plan_id, at=now,
+        system=clean(about.system), model=clean(about.model or about.service), version=clean(marked.version),
+        why=clean(marked.why), plan_id=marked.plan_id, at=now,
     )  # fmt: skip
     which = [bad_version.c[name] for name in ("system", "model", "version")]
     changed = {column: row.excluded[column] for column in ("why", "plan_id", "at")}

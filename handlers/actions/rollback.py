@@ -1,48 +1,24 @@
-"""rollback: point the alias at the last known-good version, reload, and prove it from the serving side.
+"""rollback: one verb for whatever serves. A model goes back by its alias, a service by its pod template.
 
-The version is never "the one before": it is the newest earlier one that is shown to have served well (`_proven`). Where
-that cannot be shown, the person must name a version, and the card says what is not known about it.
+Which of the two is meant, the profile says: a model with a registry is rolled back there; a service that a cluster
+runs, and a model without a registry, by the workload.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from bot.model import Draft, Plan
-from bot.policy import ModelProfile, System
-from bot.ports import Foreign, ModelVersion, Refusal, Scene, Seen
-from handlers._look import length, listed, metrics_of, shown
-from handlers.actions import _serving
-from handlers.actions._proven import Proof, Prover, because
-from handlers.actions._target import (
-    READY,
-    Target,
-    blast,
-    broken_signals,
-    example_model,
-    facts,
-    read_target,
-    unknown_model,
-    warnings_of,
-)
+from bot.policy import System
+from bot.ports import Refusal, Scene, Seen
+from handlers.actions import _alias_rollback, _serving, _workload_rollback
+from handlers.actions._target import example_model, unknown_model
+from handlers.actions._workload import example_service, unknown_service
 
-USAGE = "rollback <model> [to <version>]"
-AGAIN_SOON = timedelta(minutes=10)  # a second rollback within this time needs two approvals
-FORWARD = "this is a step forward, not back."
+USAGE = "rollback <service|model> [to <version>]"
 _VERSION = re.compile(r"[vV]?([A-Za-z0-9][A-Za-z0-9._-]{0,63})")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """The version to go to, and what is known about it."""
-
-    version: ModelVersion
-    because: str
-    warnings: tuple[str, ...] = ()
-    tier: str = "change"
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,250}")  # a number, a ReplicaSet's name, an image
 
 
 class Rollback:
@@ -53,193 +29,60 @@ class Rollback:
     summary = "go back to the last known-good version, or to the one you name"
 
     def parse(self, words: Sequence[str], system: System) -> tuple[str, dict[str, str]] | Refusal:
-        """Model and, when one was named, version. Names come from the profile; everything else is refused."""
+        """What, and when one was named, the version. Names come from the profile; everything else is refused."""
         if len(words) not in (1, 3) or (len(words) == 3 and words[1].lower() != "to"):
-            return Refusal(why=f"I read `{USAGE}`, for example `rollback {example_model(system)}`.")
-        if system.model(words[0]) is None:
-            return Refusal(why=unknown_model(words[0], system))
-        if len(words) == 1:
-            return words[0], {"model": words[0]}
-        match = _VERSION.fullmatch(words[2])
+            example = example_model(system) if system.models else example_service(system)
+            return Refusal(why=f"I read `{USAGE}`, for example `rollback {example}`.")
+        model = system.model(words[0])
+        service = system.workload(words[0] if model is None else model.service)
+        to = words[2] if len(words) == 3 else ""
+        if service is not None and (model is None or not model.registry):
+            return _of_service(service.service, to)
+        if model is None:
+            is_cluster = bool(system.workloads) and not system.models
+            return Refusal(why=(unknown_service if is_cluster else unknown_model)(words[0], system))
+        if not to and len(words) == 1:
+            return model.name, {"model": model.name}
+        match = _VERSION.fullmatch(to)
         if match is None:
-            return Refusal(why=f"“{words[2][:40]}” is no version. Write it as `to 2` or `to v2`.")
-        return words[0], {"model": words[0], "to": match[1]}
+            return Refusal(why=f"“{to[:40]}” is no version. Write it as `to 2` or `to v2`.")
+        return model.name, {"model": model.name, "to": match[1]}
 
     def draw(self, scene: Scene, request: Mapping[str, str]) -> Draft | Refusal:
-        """Read alias, server, registry and history, and propose where to go. Foreign when the registry is silent."""
-        target = read_target(scene)
-        if isinstance(target, Refusal):
-            return target
-        wanted = request.get("to", "")
-        choice = _named(scene, target, wanted) if wanted else _known_good(scene, target)
-        return choice if isinstance(choice, Refusal) else _draft(scene, target, choice)
+        """Read the target and propose where to go. Foreign when what knows it is silent."""
+        if "service" in request:
+            return _workload_rollback.draw(scene, request)
+        return _alias_rollback.draw(scene, request)
 
     def fingerprint(self, scene: Scene, plan: Plan) -> dict[str, str]:
-        """Alias, served version and the wanted version's status. Raises Foreign when the registry is silent."""
-        to = plan.draft.args["to"] if plan.draft is not None else ""
-        target = read_target(scene)
-        if isinstance(target, Refusal):
-            return {}
-        return facts(target, to)
+        """What the preview relied on, read again. Raises Foreign when what knows it is silent."""
+        if _is_workload(plan):
+            return _workload_rollback.fingerprint(scene, plan)
+        return _alias_rollback.fingerprint(scene, plan)
 
     def perform(self, scene: Scene, plan: Plan, step: str) -> Seen:
         """Make the step's call, or look at its proof."""
+        if _is_workload(plan):
+            return _workload_rollback.perform(scene, plan, step)
         return _serving.perform(scene, plan, step)
 
     def observe(self, scene: Scene, plan: Plan, step: str) -> Seen:
         """Look for the step's effect."""
+        if _is_workload(plan):
+            return _workload_rollback.observe(scene, plan, step)
         return _serving.observe(scene, plan, step)
 
 
-def _known_good(scene: Scene, target: Target) -> Choice | Refusal:
-    """The newest earlier version with a proof."""
-    earlier = _earlier(target)
-    if not earlier:
-        return Refusal(why=f"There is no version of {target.model.name} before {shown(target.current)} to go back to.")
-    passed: list[str] = []
-    try:
-        prover = Prover(scene, target.model, metrics_of(scene, target.model))
-        behind = _alias_is_right_already(scene, target, prover)
-        if behind:
-            return Refusal(why=behind)
-        for version in earlier:
-            if version.version == target.served:
-                passed.append(f"{shown(version.version)} (what the server serves now)")
-                continue
-            why_not = _unfit(scene, version)
-            proof = prover.proof(version.version) if not why_not else None
-            if proof is not None:
-                over = (f"Passed over: {listed(passed)}.",) if passed else ()
-                return Choice(version=version, because=because(version.version, proof, scene.now), warnings=over)
-            passed.append(f"{shown(version.version)} ({why_not or _unproven(prover, version.version, target.model)})")
-    except Foreign as problem:
-        why = f"No version can be shown to be known-good: {problem.sentence}"
-    else:
-        why = f"No earlier version can be shown to be known-good: {listed(passed)}."
-    ready = [one.version for one in earlier if one.status == READY]
-    example = ready[0] if ready else earlier[0].version
-    return Refusal(why=f"{why} If you know one, name it: `rollback {target.model.name} to {example}`.")
+def _of_service(name: str, to: str) -> tuple[str, dict[str, str]] | Refusal:
+    if not to:
+        return name, {"service": name}
+    if _REVISION.fullmatch(to) is None:
+        return Refusal(why=f"“{to[:40]}” is no revision. Write its number, its ReplicaSet's name or its image.")
+    return name, {"service": name, "to": to}
 
 
-def _earlier(target: Target) -> tuple[ModelVersion, ...]:
-    """Versions to consider, newest first: those before the newest of what the alias says and what is really served.
-
-    The two differ when somebody moved the alias and the server was not told; going back then starts at what is served.
-    """
-    names = [one.version for one in target.versions]
-    if target.current not in names:
-        return ()
-    newest = min(names.index(version) for version in (target.current, target.served) if version in names)
-    return tuple(one for one in target.versions[newest + 1 :] if one.version != target.current)
-
-
-def _alias_is_right_already(scene: Scene, target: Target, prover: Prover) -> str:
-    """The alias was moved back already and the server does not know: going further back would be wrong."""
-    if target.served in ("", target.current) or target.current in scene.bad_versions:
-        return ""
-    if prover.proof(target.current) is None:
-        return ""
-    name, current = target.model.name, shown(target.current)
-    return (
-        f"{target.model.alias} points at {current} already, which is known-good, but the server still serves "
-        f"{shown(target.served)}. Use `reload {name}`; to go further back, name the version."
-    )
-
-
-def _unfit(scene: Scene, version: ModelVersion) -> str:
-    if version.version in scene.bad_versions:
-        return f"marked bad: {scene.bad_versions[version.version][:120]}"
-    return "" if version.status == READY else f"status {version.status} in the registry"
-
-
-def _unproven(prover: Prover, version: str, model: ModelProfile) -> str:
-    if not model.bounds:
-        return "the profile has no bounds to judge by"
-    served = prover.longest(version)
-    if not served:
-        return "never seen serving alone"
-    if served < model.proven_after:
-        return f"served only {length(served)}, of {length(model.proven_after)} needed"
-    return f"served {length(served)}, but not {length(model.proven_after)} on end within its bounds"
-
-
-def _named(scene: Scene, target: Target, wanted: str) -> Choice | Refusal:
-    """The version the person named, with what is and is not known about it."""
-    name = target.model.name
-    version = target.find(wanted)
-    if version is None:
-        known = listed(shown(one.version) for one in target.versions[:8])
-        return Refusal(why=f"{name} has no version {shown(wanted)} in the registry. It has {known or 'none at all'}.")
-    if wanted == target.current:
-        if target.served in ("", wanted):
-            return Refusal(why=f"Nothing to do: {target.model.alias} of {name} points at {shown(wanted)} already.")
-        return Refusal(
-            why=f"{target.model.alias} points at {shown(wanted)} already, but the server still serves "
-            f"{shown(target.served)}. Use `reload {name}`."
-        )
-    if version.status != READY:
-        return Refusal(
-            why=f"{shown(wanted)} of {name} has the status {version.status}; only {READY} versions can be served."
-        )
-    choice = Choice(version=version, because=f"you named it. {_knowledge(scene, target, wanted)}")
-    names = [one.version for one in target.versions]
-    if target.current in names and names.index(wanted) < names.index(target.current):
-        newer = f"{shown(wanted)} is newer than {shown(target.current)}: {FORWARD}"
-        choice = replace(choice, warnings=(newer,))
-    if wanted in scene.bad_versions:
-        bad = f"{shown(wanted)} is marked bad: {scene.bad_versions[wanted][:300]}"
-        return replace(choice, warnings=(bad, *choice.warnings), tier="dangerous")
-    return choice if choice.because.endswith("known-good.") else replace(choice, warnings=(
-        f"{shown(wanted)} is not shown to be known-good.", *choice.warnings
-    ))  # fmt: skip
-
-
-def _knowledge(scene: Scene, target: Target, version: str) -> str:
-    """What the history says about a version, as a sentence; ends with "known-good." when it is."""
-    try:
-        prover = Prover(scene, target.model, metrics_of(scene, target.model))
-        proof: Proof | None = prover.proof(version)
-        if proof is None:
-            return f"It has not been proven: {_unproven(prover, version, target.model)}."
-    except Foreign as problem:
-        return f"It could not be checked: {problem.sentence}"
-    return f"It has been proven: {proof.sentence(scene.now)}, so it is known-good."
-
-
-def _draft(scene: Scene, target: Target, choice: Choice) -> Draft:
-    model, to = target.model, choice.version.version
-    args = {
-        "model": model.name, "alias": model.alias, "from": target.current, "to": to, "served": target.served,
-        "loaded_at": target.loaded_at, "signals": ",".join(broken_signals(scene, model)),
-    }  # fmt: skip
-    warnings = [*choice.warnings, *warnings_of(target)]
-    tier, again = choice.tier, _recent(scene, model)
-    if again:
-        tier, warnings = "dangerous", [again, *warnings]
-    left = target.served if target.served not in ("", to) else target.current
-    is_forward = any(text.endswith(FORWARD) for text in choice.warnings)
-    return Draft(
-        title=f"Roll back {model.name} from {shown(target.current)} to {shown(to)}",
-        from_=shown(target.current), to=shown(to), because=choice.because,
-        steps=_serving.steps(model, args, moves=True),
-        inverse={"model": model.name, "to": target.current},
-        inverse_text=f"/mlops rollback {model.name} to {target.current}",
-        fingerprint=facts(target, to), args=args, tier=tier, blast=blast(scene, model), warnings=tuple(warnings),
-        watch_for=model.watch_for, marks_bad="" if is_forward else left,
-    )  # fmt: skip
-
-
-def _recent(scene: Scene, model: ModelProfile) -> str:
-    """Why this is a second rollback within a short time, "" when it is not."""
-    plans = scene.incident.plans if scene.incident is not None else ()
-    begun = [(plan.started_at, f"plan {plan.id}") for plan in plans if plan.action == Rollback.name and plan.started_at]
-    begun += [
-        (move.latest_at, move.by) for move in scene.moves if move.by and move.what == f"alias {model.alias}"
-    ]  # fmt: skip
-    for at, by in begun:
-        if scene.now - at <= AGAIN_SOON:
-            return f"{model.alias} was rolled back only {length(scene.now - at)} ago ({by}); it may not be the cause."
-    return ""
+def _is_workload(plan: Plan) -> bool:
+    return "change" in (plan.draft.args if plan.draft is not None else {})
 
 
 ACTION = Rollback()

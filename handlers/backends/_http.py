@@ -106,7 +106,12 @@ def is_refused(error: BaseException | None) -> bool:
 
 
 def read_body(answer: requests.Response, deadline: float, place: str, *, cap_bytes: int = ANSWER_CAP_BYTES) -> bytes:
-    """The body of an answer that was asked for as a stream, read as it comes so that a trickle ends at the deadline.
+    """The body of an answer that was asked for as a stream; see `read_raw`."""
+    return read_raw(answer.raw, deadline, place, cap_bytes=cap_bytes)
+
+
+def read_raw(raw: Any, deadline: float, place: str, *, cap_bytes: int = ANSWER_CAP_BYTES) -> bytes:
+    """The body of a urllib3 answer, read as it comes so that a trickle ends at the deadline.
 
     `deadline` is in the time of time.monotonic. Raises Foreign when the body is too long, too slow, or breaks off.
     """
@@ -115,7 +120,7 @@ def read_body(answer: requests.Response, deadline: float, place: str, *, cap_byt
     pieces: list[bytes] = []
     size = 0
     try:
-        while piece := answer.raw.read1(65_536, decode_content=True):
+        while piece := raw.read1(65_536, decode_content=True):
             pieces.append(piece)
             size += len(piece)
             if size > cap_bytes:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from playground.kube import Cluster
+from tests.cluster.desk import ACCOUNT, MakeTown, Town, grant
 from tests.cluster.proxy import FaultProxy
 
 HERE = Path(__file__).parent
@@ -54,3 +56,19 @@ def proxy(own_cluster: Cluster) -> Iterator[FaultProxy]:
     """A wire that can be cut. Give a client `cluster.kubeconfig(…, server=proxy.url)`."""
     with FaultProxy(own_cluster) as running:
         yield running
+
+
+@pytest.fixture
+def town(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[MakeTown]:
+    """Make towns in the test's namespace: the bot, with the roles that we ship."""
+    made: list[Town] = []
+    grant(cluster, namespace)
+
+    def make(*, server: str = "", **options: Any) -> Town:
+        kubeconfig = cluster.service_account_kubeconfig(*ACCOUNT, server=server)
+        made.append(Town(kubeconfig, namespace, tmp_path / "bot.db", **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
