@@ -41,7 +41,7 @@ def steps(model: ModelProfile, args: Mapping[str, str], *, moves: bool) -> tuple
     if moves:
         text = f"Point {alias} of {model.name} at {new} in the registry “{model.registry}”, only if it is still {old}."
         found.append(Step(name=MOVE, sentence=text))
-    text = f"Reload {model.name} on the model server “{model.server}”: it loads what {alias} points at."
+    text = f"Reload {model.name} on the model server “{model.server}”."
     found.append(Step(name=RELOAD, sentence=text))
     wait = length(model.watch_for)
     text = f"Proof: the model server itself reports {new} (up to {wait})."

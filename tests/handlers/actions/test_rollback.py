@@ -102,7 +102,7 @@ def test_steps_say_exactly_what_will_be_called() -> None:
     sentences = [step.sentence for step in drawn(World()).steps]
     assert sentences == [
         "Point champion of intent_classifier at v2 in the registry “registry”, only if it is still v3.",
-        "Reload intent_classifier on the model server “server”: it loads what champion points at.",
+        "Reload intent_classifier on the model server “server”.",
         "Proof: the model server itself reports v2 (up to 10 min).",
         "Proof: “metrics” shows accuracy at least 0.8, in values from after the reload.",
     ]
