@@ -31,6 +31,7 @@ _ADDRESS = re.compile(r"https?://[^\s<>|\"'\\^`{}]{1,1000}")
 _ROWS_SHOWN = 25
 _LINE = 76  # characters of a table's line; longer ones wrap on a laptop and fall apart
 _GAP = "  "
+_LINES_SHOWN = 12
 _LEAST = (24, 14, 14)  # what a column keeps when a hostile neighbour wants the whole line
 _RAW = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _MARKDOWN = ((re.compile(r"\*\*([^*\n]+)\*\*"), r"*\1*"), (re.compile(r"(?m)^#{1,6} +(.+)$"), r"*\1*"))
@@ -56,7 +57,7 @@ def environment(folder: Path) -> SandboxedEnvironment:
     env.filters |= {
         "mention": mention, "clock": clock, "when": when, "code": code, "link": link, "table": table, "names": names,
         "tidy": tidy, "plain": plain, "elements": elements, "lines": lines, "markdown": markdown, "span": inert,
-        "short": short, "facts": facts, "flat": flat, "spoken": sentence,
+        "short": short, "facts": facts, "flat": flat, "spoken": sentence, "listing": listing,
     }  # fmt: skip
     return env
 
@@ -216,6 +217,14 @@ def table(rows: Sequence[Sequence[str]]) -> Markup:
         shown.append(escaped(line.rstrip()))
     if len(rows) > _ROWS_SHOWN:
         shown.append(f"… and {len(rows) - _ROWS_SHOWN} more rows")
+    return _safe("```\n" + "\n".join(shown) + "\n```")
+
+
+def listing(values: Sequence[str]) -> Markup:
+    """Short lines in code type, one below the other; how many are left out is said."""
+    shown = [escaped(_fit(one_line(value, _LINE * 2), _LINE)) for value in values[:_LINES_SHOWN]]
+    if len(values) > _LINES_SHOWN:
+        shown.append(f"… and {len(values) - _LINES_SHOWN} more")
     return _safe("```\n" + "\n".join(shown) + "\n```")
 
 

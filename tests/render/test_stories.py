@@ -180,7 +180,7 @@ def test_the_preview_says_everything_an_approver_binds_themselves_to() -> None:
 
 def test_an_approver_sees_the_buttons_without_scrolling() -> None:
     """About 48 characters fit beside each other in a thread; the card must not be longer than one screen of them."""
-    message = a_card(PlanState.PENDING)
+    message = a_card(PlanState.PENDING, draft=replace(CAST.draft(), changes=()))
     told = shown(message)
     assert "to do" not in told, "states are for steps that are under way"
     seen = re.sub(r"<!date[^|]*\|[^ ]* ([^ ]*) UTC>", r"\1", told)
@@ -189,6 +189,13 @@ def test_an_approver_sees_the_buttons_without_scrolling() -> None:
     assert [block["type"] for block in message.blocks] == [
         "header", "section", "section", "section", "context", "actions",
     ]  # fmt: skip
+
+
+def test_what_differs_is_shown_line_by_line_while_it_can_be_approved() -> None:
+    draft = replace(CAST.draft(), changes=tuple(f"spec.replicas: {n} → {n + 1}" for n in range(20)))
+    told = shown(a_card(PlanState.PENDING, draft=draft))
+    assert "spec.replicas: 11 → 12\n… and 8 more\n```" in told
+    assert "spec.replicas" not in shown(a_card(PlanState.VERIFIED, draft=draft))
 
 
 def test_a_running_plan_says_where_each_step_stands() -> None:
