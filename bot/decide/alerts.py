@@ -54,14 +54,13 @@ def _opened(event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
     system = policy.system(event.subject.system)
     firing = tuple(alert for alert in event.changed if alert.firing)
     severity, why = classify(firing, system)
-    worst = min(firing, key=lambda alert: classify((alert,), system)[0].rank)
-    symptom = worst.annotations.get("summary") or worst.annotations.get("description") or worst.name
     opened = Incident(
         id=event.incident_id, key=event.key, kind=IncidentKind.ALERT, state=IncidentState.OPEN, epoch=1,
-        severity=severity, severity_why=told(why, WHY_CAP), subject=event.subject, title=_title(worst),
-        symptom=told(symptom, SYMPTOM_CAP), channel=system.channel, opened_at=now, started_at=_since(firing, now),
+        severity=severity, severity_why=told(why, WHY_CAP), subject=event.subject, title="", symptom="",
+        channel=system.channel, opened_at=now, started_at=_since(firing, now),
         escalation=armed(system, severity, now), runbook=event.runbook,
     )  # fmt: skip
+    opened = _described(opened, firing, event.runbook, policy)
     opened, quiet = _quiet_if_over(_counted(opened, event, now), now, policy)
     text = f"{severity}: {opened.severity_why}"
     record = Record(kind="opened", by=SYSTEM, text=text, data={"alert": opened.title, "severity": severity})
@@ -82,6 +81,9 @@ def _fired(before: Incident, incident: Incident, event: ev.AlertsChanged, now: d
     incident, quiet = _quiet_if_over(incident, now, policy)
     effects = (*effects, *quiet)
     severity, why = classify(firing, system)
+    if severity.is_worse_than(incident.severity) or not before.firing:
+        # What people read first is what is wrong now, not what opened the incident and may be over.
+        incident = _described(incident, firing, event.runbook, policy)
     if severity.is_worse_than(incident.severity):
         raised = set_severity(incident, severity, why, SYSTEM, now, policy)
         return replace(raised, effects=(*effects, *raised.effects))
@@ -119,6 +121,16 @@ def _counted(incident: Incident, event: ev.AlertsChanged, now: datetime) -> Inci
         started_at=min(incident.started_at, _since(firing, now)) if incident.is_open else incident.started_at,
         runbook=incident.runbook or event.runbook,
     )  # fmt: skip
+
+
+def _described(incident: Incident, firing: tuple[Alert, ...], runbook: str, policy: Policy) -> Incident:
+    """Title, symptom and runbook of the worst of these alerts."""
+    system = policy.system(incident.subject.system)
+    worst = min(firing, key=lambda alert: classify((alert,), system)[0].rank)
+    symptom = worst.annotations.get("summary") or worst.annotations.get("description") or worst.name
+    return replace(
+        incident, title=_title(worst), symptom=told(symptom, SYMPTOM_CAP), runbook=runbook or incident.runbook
+    )
 
 
 def _title(alert: Alert) -> str:

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from playground import parts
@@ -14,8 +15,10 @@ from playground.demo.story import Failed, Story
 from playground.demo.town import CHANNEL, Town
 from playground.system.monitoring import MonitoringPrograms, find_programs
 from playground.system.processes import StartFailed
+from playground.system.webhook import build_webhook
 
 FIRST_INCIDENT_S = 20.0
+ACCURACY_BOUND = 0.8
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -24,9 +27,15 @@ def run(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     try:
         programs = find_programs()
-    except FileNotFoundError as problem:
+    except parts.MissingPart as problem:
         programs = None
-        print(f"Without Prometheus and Alertmanager: {problem}. The demo posts the same webhook itself.", flush=True)
+        print(
+            f"{problem}\nWithout them the demo posts the same webhook itself; proofs from metrics are missing.",
+            flush=True,
+        )
+        if given.scripted:
+            print("The scripted story proves its steps by them, so it cannot be played.")
+            return 1
     print(
         "Starting a small ML system (MLflow, model server, traffic), a local Slack workspace and the bot…", flush=True
     )
@@ -45,6 +54,27 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 0
+
+
+class Alarm:
+    """Stands in for Prometheus and Alertmanager: posts their webhook when the accuracy crosses its bound."""
+
+    def __init__(self, town: Town) -> None:
+        self._town = town
+        self._since: datetime | None = None
+
+    def look(self) -> None:
+        """Compare the accuracy with the bound once."""
+        accuracy = self._town.stack.accuracy() if self._town.stack is not None else None
+        if accuracy is None:
+            return
+        now = datetime.now(UTC)
+        if accuracy < ACCURACY_BOUND and self._since is None:
+            self._since = now
+            self._town.post_webhook(build_webhook(accuracy, started_at=now))
+        elif accuracy >= ACCURACY_BOUND and self._since is not None:
+            self._town.post_webhook(build_webhook(accuracy, started_at=self._since, ended_at=now))
+            self._since = None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +105,6 @@ def _scripted(town: Town) -> int:
 
 
 def _interactive(town: Town, programs: MonitoringPrograms | None, *, calm: bool) -> int:
-    del programs
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -86,7 +115,10 @@ def _interactive(town: Town, programs: MonitoringPrograms | None, *, calm: bool)
             town.wait_until_proven()
             town.stack.go_bad()
             print("v3 is live. Watch the channel; you are Alice, on call.", flush=True)
+    alarm = None if programs else Alarm(town)
     while not stop.wait(1.0):
+        if alarm is not None:
+            alarm.look()
         if town.bot is not None and town.bot.poll() is not None:
             print(f"The bot ended by itself:\n{town.tail()}")
             return 1

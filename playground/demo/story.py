@@ -11,7 +11,6 @@ from playground.demo.town import CHANNEL, Town
 from playground.slack import Human, Seen
 from playground.system import registry
 from playground.system.stack import Stack
-from playground.system.webhook import build_webhook
 
 T = TypeVar("T")
 POLL_S = 0.1
@@ -56,8 +55,6 @@ class Story:
         stack.go_bad()
         accuracy = stack.wait_for_accuracy(below=0.8)
         self.tell("v3 is live", f"the registry's alias moved, the server reloaded; accuracy fell to {accuracy:.2f}")
-        if stack.alertmanager_url is None:
-            self._town.post_webhook(build_webhook(accuracy, started_at=time.time()))
         head = self.see(self._alice, "P1", 40, "the incident's headline")
         self.must("accuracy" in head.text and "bound 0.80" in head.text, "the headline gives the reason", head)
         self.must("intent_classifier" in head.text, "the headline names the model", head)
@@ -113,9 +110,6 @@ class Story:
 
     def resolved(self) -> None:
         """Alertmanager says resolved; after the quiet period the incident is over."""
-        if self._stack().alertmanager_url is None:
-            now = time.time()
-            self._town.post_webhook(build_webhook(0.4, started_at=now - 60, ended_at=now))
         summary = self.see(self._alice, "Time to resolve", 60, "the summary", thread=self.head.ts)
         for words in ("acknowledge", "Roll back", "Refusals", "Approvals"):
             self.must(words in summary.text, f"the summary tells “{words}”", summary)
