@@ -11,14 +11,14 @@ from playground.demo.town import Town
 from .conftest import open_page, shoot
 from .test_story import become
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 REAL_MS = 60_000  # real scrapes, a real alert, real proof
 
 
 @pytest.mark.timeout(240)
 def test_newcomer_plays_the_demo(browser: Browser) -> None:
-    """What the strip on the page says is what can be done, with nothing else to read."""
-    with Town(cache_dir=parts.cache_dir().parent / "trained", limits="off") as town:
+    """What the strip on the page says is what can be done, with nothing else to read. Slack calls in over HTTP here."""
+    with Town(cache_dir=parts.cache_dir().parent / "trained", limits="off", slack_mode="http") as town:
         assert town.stack is not None
         town.wait_until_proven()
         town.stack.go_bad()

@@ -24,9 +24,10 @@ def test_the_whole_story_over_socket_mode(town: Callable[..., Town]) -> None:
     assert "is whole" in checked.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_rollback_over_signed_http(town: Callable[..., Town]) -> None:
-    """The same production code with Slack calling in over HTTP with signatures."""
+    """The same production code with Slack calling in over HTTP with signatures; the browser test plays it so too."""
     here = town(minute="250ms", limits="real", slack_mode="http")
     story = Story(here)
     story.bad_model()
