@@ -22,7 +22,8 @@ from bot.logs import set_up
 from bot.model import Incident
 from bot.registry import Registry, RegistryError
 from bot.registry import load as load_registry
-from bot.store import Store
+from bot.store import Store, StoreDown
+from bot.words import for_terminal
 
 FINE, WRONG, USAGE = 0, 1, 2
 _ENVIRONMENT = """environment:
@@ -53,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         for problem in problems.problems:
             print(problem, file=sys.stderr)
         return WRONG
-    except RegistryError as problem:
+    except (RegistryError, StoreDown) as problem:
         print(problem, file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
@@ -202,7 +203,8 @@ def _preview(given: argparse.Namespace) -> int:
 
     known = samples()
     if given.template not in known:
-        print(f"Templates: {', '.join(sorted(known))}", file=sys.stderr)
+        wrong = f"There is no template “{given.template}”. " if given.template else "Which template? "
+        print(f"{wrong}Templates: {', '.join(sorted(known))}", file=sys.stderr)
         return USAGE
     renderer = Renderer(data_folder("templates"))
     for title, context in known[given.template]:
@@ -262,7 +264,8 @@ def _audit(given: argparse.Namespace) -> int:
         print(problem)
     anchored = max((anchor.seq for anchor in anchors), default=0)
     if problems:
-        print(f"The audit chain is broken: {len(problems)} problems in {number} lines.")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        print(f"The audit chain is broken: {count} in {number} lines. Keep the database and the anchors as they are.")
         return WRONG
     print(f"The audit chain is whole: {number} lines, head {head[:16]}, anchored up to line {anchored}.")
     return FINE
@@ -275,11 +278,16 @@ def _replay(given: argparse.Namespace) -> int:
     registry = load_registry()
     settings = _settings(given, registry)
     set_up("warning", [secret.reveal() for secret in settings.secrets])
+    try:
+        body = given.file.read_bytes()
+    except OSError as problem:
+        print(f"{given.file}: cannot be read ({problem.strerror}); name a file with a stored webhook", file=sys.stderr)
+        return WRONG
     bot = Bot(settings, registry)
     try:
-        answer = bot.take_in(given.file.read_bytes())
-    except (BadBody, OSError) as problem:
-        print(problem, file=sys.stderr)
+        answer = bot.take_in(body)
+    except BadBody as problem:
+        print(f"{given.file}: {problem}", file=sys.stderr)
         return WRONG
     finally:
         bot.store.close()
@@ -301,10 +309,10 @@ def _run(given: argparse.Namespace) -> int:
     who = person.who if person else Who(team_id="-", user_id=f"shell:{user}", name=user)
     try:
         reply = bot.desk.say(" ".join(given.words), Asker(who=who))
-        print(reply.text)
+        print(for_terminal(reply.text))
         if reply.later is not None:
             reply = reply.later()
-            print(reply.text)
+            print(for_terminal(reply.text))
     finally:
         bot.worker.close()
         bot.store.close()

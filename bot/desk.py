@@ -17,9 +17,12 @@ from bot.model import Incident, IncidentState, Plan, Severity, Subject, Who
 from bot.policy import Policy, System
 from bot.policy.approval import may_request, may_steer, rule_for
 from bot.ports import Action, Diagnostic, Foreign, Refusal
-from bot.words import harmless
+from bot.words import escaped, harmless, spoken
 from bot.work import Worker
 from handlers import commands as cmd
+
+
+_SENTENCE_CAP = 1_500  # the longest of ours says why each of many versions was passed over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,7 @@ class Desk:
         command = cmd.parse(text, self.verbs)
         if isinstance(command, cmd.Misspelt):
             return f"I don't know “{harmless(command.word, 40)}”."
-        about = " ".join(command.words[:3])[:80]
+        about = harmless(" ".join(command.words[:3]), 80)
         return f"Working on `{command.verb}{' ' + about if about else ''}`…"
 
     # clicks
@@ -140,7 +143,7 @@ class Desk:
             key=asker.key("approve"),
         )  # fmt: skip
         glass = f"{plan_id}|{prefix}" if self._may_offer_glass(decision, incident, plan, asker) else ""
-        return _told(decision, decision.why.text, glass_for=glass)
+        return _told(decision, _why(decision), glass_for=glass)
 
     def click_reject(self, plan_id: str, reason: str, asker: Asker) -> Reply:
         """The button Reject, after its reason was asked for."""
@@ -170,11 +173,11 @@ class Desk:
             if verb is None:
                 near = cmd.nearest(wanted, [verb.name for verb in self.verbs])
                 return Reply(text=f"There is no verb “{harmless(wanted, 40)}”.{near}", refused=True)
-            return Reply(text=f"`/mlops {verb.usage}` – {verb.summary}.")
+            return Reply(text=f"`/mlops {escaped(verb.usage)}` – {verb.summary}.")
         lines = []
         for group, title in ((cmd.LOOK, "Look"), (cmd.STEER, "Steer"), (cmd.ACT, "Act (with approval)")):
             lines.append(f"*{title}*")
-            lines += [f"• `{verb.usage}` – {verb.summary}" for verb in self.verbs if verb.group == group]
+            lines += [f"• `{escaped(verb.usage)}` – {verb.summary}" for verb in self.verbs if verb.group == group]
         lines.append("In a thread, mention me instead of the slash: the incident is then the thread's.")
         return Reply(text="\n".join(lines))
 
@@ -196,7 +199,7 @@ class Desk:
         if isinstance(found, Reply):
             return found
         plans = [
-            f"• plan {plan.id}: {plan.action} is {plan.state}. {harmless(plan.ended_why)}" for plan in found.plans[-5:]
+            f"• plan {plan.id}: {plan.action} is {plan.state}. {spoken(plan.ended_why)}" for plan in found.plans[-5:]
         ]
         lines = [_line(found), f"Why: {harmless(found.severity_why)}", f"Symptom: {harmless(found.symptom)}", *plans]
         return Reply(text="\n".join(lines))
@@ -213,7 +216,7 @@ class Desk:
         decision = self._engine.apply(
             found.id, ev.DiagnosticsAsked(by=asker.who, names=names), key=asker.key("diagnose")
         )
-        return _told(decision, f"{decision.why.text} The answers come into the thread of {found.id}.")
+        return _told(decision, f"{_why(decision)} The answers come into the thread of {found.id}.")
 
     def _say_metrics(self, command: cmd.Command, asker: Asker) -> Reply:
         return self._look_at(command, asker, "current")
@@ -232,7 +235,7 @@ class Desk:
         system, model = found
         moves = self._store.moves(system.name, model, limit=15)
         lines = [
-            f"• {_time(move.latest_at)} {move.what}: {move.from_ or 'not known'} → {move.to}"
+            f"• {_time(move.latest_at)} {move.what}: {harmless(move.from_, 60) or 'not known'} → {harmless(move.to, 60)}"
             + (f" by {harmless(move.by, 60)}" if move.by else "")
             for move in moves
         ]
@@ -254,8 +257,7 @@ class Desk:
             return found
         lines = self._store.timeline(found.id)[-30:]
         told = [
-            f"• {_time(line.at)} {harmless(line.by.name or line.by.user_id, 40)}: {harmless(line.text)}"
-            for line in lines
+            f"• {_time(line.at)} {harmless(line.by.name or line.by.user_id, 40)}: {spoken(line.text)}" for line in lines
         ]
         return Reply(text=_fit(told) or "Nothing yet.")
 
@@ -265,7 +267,7 @@ class Desk:
         lines = []
         for system in self.policy.systems.values():
             people = ", ".join(f"@{person.key}" for person in self.policy.on_call(system.name, now))
-            lines.append(f"• {system.name}: {people or 'nobody – pages go to the catch-all'}")
+            lines.append(f"• {system.name}: {people or 'nobody; its pages go to the catch-all'}")
         return Reply(text="\n".join(lines) or "No system is configured.")
 
     def _say_audit(self, command: cmd.Command, asker: Asker) -> Reply:
@@ -355,7 +357,7 @@ class Desk:
             ),
             key,
         )
-        return Reply(text=decision.why.text, refused=decision.why.refused)
+        return Reply(text=_why(decision), refused=decision.why.refused)
 
     def home(self, who: Who) -> list[tuple[str, list[str]]]:
         """What this person needs to see first: what waits for them, then what is open."""
@@ -379,20 +381,21 @@ class Desk:
         length = cmd.span(command.words[1]) if len(command.words) > 1 else None
         reason = " ".join(command.words[2:])[:300]
         if system is None or length is None or not reason:
-            known = ", ".join(self.policy.systems)
-            return Reply(text=f"`/mlops freeze <system> 2h <reason>`. Systems: {known}.", refused=True)
+            usage = escaped("/mlops freeze <system> 2h <reason>")
+            return Reply(text=f"Which system, for how long, and why? `{usage}`. {self._systems()}", refused=True)
         allowed = may_request(self.policy, system, asker.who)
         if allowed.refused:
             return Reply(text=allowed.text, refused=True)
         self._engine.freeze(system.name, length, asker.who, reason)
         return Reply(
-            text=f"{system.name} is frozen for {command.words[1]}: no guarded action starts. {harmless(reason)}"
+            text=f"{system.name} is frozen for {command.words[1]}: no guarded action starts. Reason: {harmless(reason)}"
         )
 
     def _say_unfreeze(self, command: cmd.Command, asker: Asker) -> Reply:
         system = self.policy.systems.get(command.words[0]) if command.words else None
         if system is None:
-            return Reply(text="`/mlops unfreeze <system>`.", refused=True)
+            usage = escaped("/mlops unfreeze <system>")
+            return Reply(text=f"Which system? `{usage}`. {self._systems()}", refused=True)
         allowed = may_request(self.policy, system, asker.who)
         if allowed.refused:
             return Reply(text=allowed.text, refused=True)
@@ -403,11 +406,13 @@ class Desk:
         if not command.words:
             return Reply(text="Which plan's break-glass did you review? `/mlops review PLN-3`.", refused=True)
         if self.policy.person(asker.who) is None:
-            return Reply(text="I don't know you, so this is not yours to do.", refused=True)
+            text = "I don't know you, so a review by you would count for nothing. Ask an admin to add you to `people`."
+            return Reply(text=text, refused=True)
         plan_id = command.words[0].upper()[:40]
         done = self._engine.review(plan_id, asker.who)
-        text = f"Thank you; the break-glass of {plan_id} is reviewed." if done else (
-            f"{plan_id} owes no review that you could give: it must be reviewed by somebody else than its approver."
+        shown = harmless(plan_id, 40)
+        text = f"Thank you; the break-glass of {shown} is reviewed." if done else (
+            f"{shown} has no break-glass that you could review: there is none, or you approved it yourself."
         )  # fmt: skip
         return Reply(text=text, refused=not done)
 
@@ -423,17 +428,18 @@ class Desk:
             [self.policy.systems[here.subject.system]] if here and here.subject.system in self.policy.systems else []
         )
         systems += [system for system in self.policy.systems.values() if system not in systems]
-        refusal = Refusal(why=f"`/mlops {action.usage}`.")
+        nothing = "No system is set up, so there is nothing to act on. Add a folder to runbooks/."
+        refusal = Refusal(why="" if systems else nothing)
         for system in systems:
             parsed = action.parse(words, system)
             if isinstance(parsed, Refusal):
-                refusal = parsed if refusal.why.startswith("`") or "Did you mean" in parsed.why else refusal
+                refusal = parsed if not refusal.why or "Did you mean" in parsed.why else refusal
                 continue
             name, request = parsed
             subject = _subject(system, name)
             incident = here if here is not None and here.subject.label == name else self._open_about(system, name)
             return self._ask_for(action, incident, subject, request, asker)
-        return Reply(text=refusal.why, refused=True)
+        return Reply(text=spoken(refusal.why, _SENTENCE_CAP), refused=True)
 
     def _ask_for(
         self,
@@ -459,8 +465,8 @@ class Desk:
             key=asker.key("action"),
         )  # fmt: skip
         if decision.why.refused:
-            return Reply(text=decision.why.text, refused=True)
-        return _told(decision, f"{decision.why.text} The card comes into the thread of {incident.id}.")
+            return Reply(text=_why(decision), refused=True)
+        return _told(decision, f"{_why(decision)} The card comes into the thread of {incident.id}.")
 
     def _open_change(self, action: Action, subject: Subject, asker: Asker) -> Incident:
         title = f"{action.name} {subject.label}"
@@ -475,6 +481,9 @@ class Desk:
 
     # finding
 
+    def _systems(self) -> str:
+        return f"Systems: {', '.join(self.policy.systems)}." if self.policy.systems else "No system is set up yet."
+
     def _steer(
         self, command: cmd.Command, asker: Asker, event: Callable[[Incident], ev.Event],
         wanted: set[IncidentState] | None = None,
@@ -484,7 +493,7 @@ class Desk:
 
     def _apply(self, incident_id: str, event: ev.Event, asker: Asker) -> Reply:
         decision = self._engine.apply(incident_id, event, key=asker.key(type(event).__name__))
-        return _told(decision, f"{incident_id}: {decision.why.text}")
+        return _told(decision, f"{incident_id}: {_why(decision)}")
 
     def _find(self, command: cmd.Command, asker: Asker, wanted: set[IncidentState] | None = None) -> Incident | Reply:
         """The incident that is meant: named, or the thread's, or the only one it can be."""
@@ -548,12 +557,12 @@ class Desk:
             try:
                 finding = diagnostic.ask(scene)
             except Foreign as problem:
-                return Reply(text=f"No answer: {harmless(problem.sentence)}", refused=True)
+                return Reply(text=f"No answer: {spoken(problem.sentence)}", refused=True)
             rows = [
                 f"• {harmless(what)}: {harmless(value)} {harmless(bound)}".rstrip()
                 for what, value, bound in finding.rows
             ]
-            return Reply(text=_fit([harmless(finding.sentence, 1000), *rows]))
+            return Reply(text=_fit([spoken(finding.sentence, 1000), *rows]))
 
         return Reply(text=f"Looking up {command.verb} of {model}…", later=later)
 
@@ -584,6 +593,11 @@ def _told(decision: Decision, text: str, *, glass_for: str = "") -> Reply:
     return Reply(text=text, refused=decision.why.refused, glass_for=glass_for)
 
 
+def _why(decision: Decision) -> str:
+    """The decision's sentence for Slack: foreign words in it are inert."""
+    return spoken(decision.why.text, _SENTENCE_CAP)
+
+
 def _subject(system: System, name: str) -> Subject:
     model = system.model(name)
     if model is not None:
@@ -592,7 +606,7 @@ def _subject(system: System, name: str) -> Subject:
 
 
 def _line(incident: Incident) -> str:
-    owner = f"@{incident.owner.name}" if incident.owner else "nobody yet"
+    owner = f"@{harmless(incident.owner.name, 80)}" if incident.owner else "nobody yet"
     about = f"{harmless(incident.subject.label, 80)} · {harmless(incident.title, 150)}"
     return f"• *{incident.id}* {incident.severity} {incident.state} · {about} · {owner}"
 

@@ -44,7 +44,13 @@ def _slack(settings: Settings) -> Line:
     try:
         return Line(what="Slack", ok=True, words=chat.check())
     except SlackProblem as problem:
-        return Line(what="Slack", ok=False, words=f"{problem.code}: see docs/how-to/connect-slack.md")
+        return Line(what="Slack", ok=False, words=_slack_words(problem))
+
+
+def _slack_words(problem: SlackProblem) -> str:
+    if problem.kind in {"no_answer", "temporary"}:
+        return f"does not answer ({problem.code}). Is the network there, and is `slack.api_url` right?"
+    return f"says {problem.code}. The token or a scope is wrong: see docs/how-to/connect-slack.md"
 
 
 def _backends(settings: Settings, registry: Registry) -> list[Line]:

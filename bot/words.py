@@ -12,7 +12,8 @@ import unicodedata
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _FORMATTING = str.maketrans({"`": "ˋ", "*": "∗", "~": "∼"})  # look-alikes that Slack does not read as formatting
 # Between backticks: what a command of ours may look like, and nothing that Slack obeys.
-_COMMAND = re.compile(r"`([A-Za-z0-9/<](?:[A-Za-z0-9 ._<>/\[\]-]{0,98}[A-Za-z0-9>\]])?)`")
+_DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
+_COMMAND = re.compile(r"`([A-Za-z0-9/<](?:[A-Za-z0-9 ._<>|=/\[\]-]{0,98}[A-Za-z0-9>\]])?)`")
 
 
 def visible(text: str) -> str:
@@ -49,3 +50,9 @@ def spoken(text: str, cap: int = 300) -> str:
     """
     parts = _COMMAND.split(one_line(text, cap))  # every second part was between backticks
     return "".join(f"`{escaped(part)}`" if index % 2 else escaped(part) for index, part in enumerate(parts))
+
+
+def for_terminal(text: str) -> str:
+    """What was written for Slack, as a terminal shows it: dates in UTC, nothing escaped, no control characters."""
+    shown = _DATE.sub(r"\1", text).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return visible(shown)
