@@ -99,11 +99,13 @@ def test_a_template_mistake_is_told_by_file_and_line(tmp_path: Path) -> None:
     note = tmp_path / "note.j2"
     note.write_text(note.read_text(encoding="utf-8").replace("{{ said | lines }}", "{{ sad }}"), encoding="utf-8")
     page = tmp_path / "page.j2"
-    page.write_text(page.read_text(encoding="utf-8") + "{% if %}", encoding="utf-8")
+    whole = page.read_text(encoding="utf-8")
+    page.write_text(whole + "{% if %}", encoding="utf-8")
     told = sorted(str(problem) for problem in check_templates(tmp_path))
     assert len(told) == 2
     assert "note.j2:7: does not render the sample “raised” (UndefinedError: 'sad' is undefined); correct it" in told[0]
-    assert "page.j2:35: does not render the sample “level 1” (TemplateSyntaxError" in told[1]
+    line = whole.count("\n") + 1
+    assert f"page.j2:{line}: does not render the sample “level 1” (TemplateSyntaxError" in told[1]
 
 
 def test_the_reference_page_is_what_the_code_says() -> None:
