@@ -21,7 +21,6 @@ from bot.words import escaped, harmless, spoken
 from bot.work import Worker
 from handlers import commands as cmd
 
-
 _SENTENCE_CAP = 1_500  # the longest of ours says why each of many versions was passed over
 
 
@@ -235,8 +234,8 @@ class Desk:
         system, model = found
         moves = self._store.moves(system.name, model, limit=15)
         lines = [
-            f"• {_time(move.latest_at)} {move.what}: {harmless(move.from_, 60) or 'not known'} → {harmless(move.to, 60)}"
-            + (f" by {harmless(move.by, 60)}" if move.by else "")
+            f"• {_time(move.latest_at)} {move.what}: {harmless(move.from_, 60) or 'not known'}"
+            f" → {harmless(move.to, 60)}" + (f" by {harmless(move.by, 60)}" if move.by else "")
             for move in moves
         ]
         return Reply(text="\n".join(lines) or f"I have not seen {model} change yet.")
