@@ -66,7 +66,9 @@ def rehearse(port: Workloads, change: Change, live: Json) -> tuple[Json, Change]
     Raises Foreign when the server would refuse it.
     """
     after = port.patch(change.thing, _operations(change, live, ""), sub=change.sub, dry_run=True)
-    return after, replace(change, want={at: at_pointer(after, at) for at in change.want})
+    stored = {at: at_pointer(after, at) for at in change.want}
+    want = {at: value if stored[at] is None else stored[at] for at, value in change.want.items()}
+    return after, replace(change, want=want)
 
 
 def apply(port: Workloads, change: Change, plan: Plan) -> Seen:
@@ -94,15 +96,21 @@ def judge(live: Json, change: Change) -> Seen:
     if uid_of(live) != change.uid:
         text = f"{what} was removed and made anew meanwhile. Nothing was changed by this plan; ask again."
         return Seen(outcome=Outcome.FAILED, detail=text)
-    if all(at_pointer(live, at) == value for at, value in change.want.items()):
+    if all(is_there(live, at, value) for at, value in change.want.items()):
         return Seen(outcome=Outcome.DONE, detail=f"{what} is as planned.")
-    other = [at for at, value in change.was.items() if at_pointer(live, at) != value]
+    other = [at for at, value in change.was.items() if not is_there(live, at, value)]
     if not other:
         return Seen(outcome=Outcome.NOT_YET, detail=f"{what} is as it was before.")
     value = at_pointer(live, other[0])
     told = value if isinstance(value, (str, int)) else "something else"
     text = f"{what} was changed by {changed_by(live)}: {_words(other[0])} is {told} now, which this plan did not do."
     return Seen(outcome=Outcome.FAILED, detail=f"{text} The plan stops here; look at it and ask again.")
+
+
+def is_there(live: Json, at: str, value: Any) -> bool:
+    """Whether the value stands there. The API leaves a zero out, so an absent number is a zero."""
+    found = at_pointer(live, at)
+    return bool(found == value) or (found is None and value == 0)
 
 
 def changed_by(live: Json) -> str:
@@ -140,7 +148,12 @@ def _after_trouble(port: Workloads, change: Change, problem: Foreign) -> Seen:
 def _operations(change: Change, live: Json, cause: str) -> list[dict[str, Any]]:
     """The JSON patch: tests first, then what is written; parents that are absent are made."""
     found: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": change.uid}]
-    found += [{"op": "test", "path": at, "value": value} for at, value in change.was.items() if value is not None]
+    for at, value in change.was.items():
+        if at_pointer(live, at) is not None:
+            found.append({"op": "test", "path": at, "value": value})
+        else:  # an absent value cannot be tested, so nothing at all may have changed since it was read
+            version = at_pointer(live, "/metadata/resourceVersion")
+            found.append({"op": "test", "path": "/metadata/resourceVersion", "value": version})
     made: set[str] = set()
     notes = {**change.notes, **({CAUSE: cause} if cause else {})}
     writes = {**change.want, **{f"{NOTES}{pointer(key)}": value for key, value in notes.items()}}

@@ -17,9 +17,7 @@ from bot.ports import Foreign, Json, Scene, Seen, Thing, Workloads
 from handlers._kube import (
     POD,
     STATEFUL_SET,
-    at_pointer,
     containers,
-    count,
     dig,
     has_stalled,
     is_live,
@@ -36,7 +34,7 @@ from handlers._kube import (
     wanted_replicas,
 )
 from handlers._look import length, limit, listed, metrics_of, number, registry_of, server_of, shown, word, worst
-from handlers.actions._change import Change, changed_by, read_change
+from handlers.actions._change import Change, changed_by, is_there, read_change
 
 ROLLED, SERVED, METRIC = "prove_rollout", "prove_served", "prove_metric"
 _GIVES_UP = {"ImagePullBackOff": 0, "ErrImageNeverPull": 0, "InvalidImageName": 0, "CrashLoopBackOff": 3}  # → restarts
@@ -94,7 +92,9 @@ def _rolled(scene: Scene, port: Workloads, plan: Plan) -> Seen:
     missing = rolled_out(live) or _not_ready(pods, wanted, wanted_replicas(live))
     if missing:
         stuck = _stuck(live, pods, wanted)
-        return Seen(outcome=Outcome.NOT_YET, detail=stuck or f"Rolling out: {missing}.")
+        if stuck:  # it ends the plan, so that the pod's own plan can have the target
+            return Seen(outcome=Outcome.FAILED, detail=stuck)
+        return Seen(outcome=Outcome.NOT_YET, detail=f"Rolling out: {missing}.")
     images = listed(short_image(image) for image in dict.fromkeys(wanted.values()))
     return Seen(outcome=Outcome.DONE, detail=f"{len(pods)} of {wanted_replicas(live)} pods run {images} and are ready.")
 
@@ -107,7 +107,7 @@ def taken_back(live: Json, change: Change) -> str:
     """Why our change is not there any more, "" when it is."""
     if uid_of(live) != change.uid:
         return f"{change.thing.label} was removed and made anew by somebody else. Look at it and ask again."
-    lost = [at for at, value in change.want.items() if at_pointer(live, at) != value]
+    lost = [at for at, value in change.want.items() if not is_there(live, at, value)]
     if not lost:
         return ""
     text = f"Superseded: {changed_by(live)} changed {change.thing.label} after this plan did."
@@ -150,8 +150,10 @@ def _stuck(live: Json, pods: list[Json], wanted: dict[str, str]) -> str:
     stale = dig(live, "status", "updateRevision")
     for pod in pods:
         is_old = dig(pod, "metadata", "labels", "controller-revision-hash") != stale or not _runs(pod, wanted)
-        if is_old and not is_ready(pod) and trouble_of(pod)[0] and count(live, "status", "observedGeneration"):
-            text = f"Stuck: Kubernetes waits for {name_of(pod)}, which is broken and of the old revision, for ever."
+        if is_old and not is_ready(pod) and trouble_of(pod)[0] in _GIVES_UP:
+            text = (
+                f"The template is changed, but Kubernetes waits for ever for {name_of(pod)}, which is broken and old."
+            )
             return f"{text} Ask for `evict {name_of(pod)}`; the roll-out goes on by itself then."
     return ""
 

@@ -1,0 +1,61 @@
+"""job: run a CronJob of the profile at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from bot.model import Draft, Plan
+from bot.policy import JobProfile, System
+from bot.ports import Foreign, Refusal, Scene, Seen
+from handlers._look import listed
+from handlers.actions import _jobs
+
+USAGE = "job <cronjob>"
+
+
+class RunJob:
+    """The action as the registry of handlers knows it."""
+
+    name = "job"
+    usage = USAGE
+    summary = "run a CronJob at once"
+
+    def parse(self, words: Sequence[str], system: System) -> tuple[str, dict[str, str]] | Refusal:
+        """The job, as the profile calls it."""
+        names = [one.name for one in system.jobs]
+        if len(words) != 1:
+            return Refusal(why=f"I read `{USAGE}`, for example `job {names[0] if names else '<cronjob>'}`.")
+        if words[0] not in names:
+            near = difflib.get_close_matches(words[0], names, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]}?" if near else f"{system.name} has {listed(names) or 'none'}."
+            return Refusal(why=f"{system.name} has no job “{words[0][:60]}”. {hint}")
+        return words[0], {"job": words[0]}
+
+    def draw(self, scene: Scene, request: Mapping[str, str]) -> Draft | Refusal:
+        """Read the CronJob. Raises Foreign when the cluster is silent."""
+        job = _job(scene, request["job"])
+        return _jobs.draw(scene, job, self.name, f"Run job {job.name} now", "you asked for it.")
+
+    def fingerprint(self, scene: Scene, plan: Plan) -> dict[str, str]:
+        """The CronJob's facts, read again."""
+        return _jobs.fingerprint(scene, _job(scene, plan.request["job"]))
+
+    def perform(self, scene: Scene, plan: Plan, step: str) -> Seen:
+        """Make the Job, or look whether it has ended."""
+        return _jobs.see(scene, _job(scene, plan.request["job"]), plan, step, change=True)
+
+    def observe(self, scene: Scene, plan: Plan, step: str) -> Seen:
+        """Look for the Job, or for its end."""
+        return _jobs.see(scene, _job(scene, plan.request["job"]), plan, step, change=False)
+
+
+def _job(scene: Scene, name: str) -> JobProfile:
+    found = scene.system.job(name)
+    if found is None:
+        text = f"The profile of {scene.system.name} lists no job {name} any more. Ask again."
+        raise Foreign("not_found", text, happened=False)
+    return found
+
+
+ACTION = RunJob()
