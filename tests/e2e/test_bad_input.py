@@ -121,13 +121,13 @@ def test_hostile_labels_are_shown_inert(quiet_town: Town) -> None:
     [
         ("/mlops rolback intent_classifier", "Did you mean `rollback`"),
         ("/mlops rollback intent_clasifier", "intent_classifier"),
-        ("/mlops rollback", "rollback <model>"),
+        ("/mlops rollback", "for example `rollback"),
         ("/mlops ack INC-99999", "no INC-99999"),
         ("/mlops severity sideways", "severity P1"),
         ("/mlops snooze forever", "how long"),
         ("/mlops assign @nobody", "To whom"),
         ("/mlops `rm -rf /`", "don't know"),
-        ("/mlops help rollback", "rollback <model>"),
+        ("/mlops help rollback", "model&gt;"),
         ('/mlops note "unclosed', "which one"),
     ],
 )
