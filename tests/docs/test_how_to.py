@@ -1,0 +1,65 @@
+"""What the how-to pages tell a reader to write is written and run, as a reader would do it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.samples import ROOT, unpack
+
+SECRETS = {
+    "SLACK_BOT_TOKEN": "xoxb-0", "SLACK_APP_TOKEN": "xapp-0", "MLOPS_WEBHOOK_TOKEN": "hook-token-0123456789",
+    "MLOPS_SECRET_KEY": "0123456789abcdef", "SHOP_MLFLOW_URL": "http://127.0.0.1:9", "SHOP_SERVER_URL": "http://127.0.0.1:9",
+    "SHOP_PROMETHEUS_URL": "http://127.0.0.1:9",
+}  # fmt: skip
+
+
+def run(folder: Path, *words: str, extra: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), **SECRETS, **(extra or {})}
+    return subprocess.run(
+        [sys.executable, "-m", *words], cwd=folder, env=env, capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+def test_a_reader_can_test_their_own_slack_app(tmp_path: Path) -> None:
+    """The app and its tests on the page, run by a plain pytest in a folder of their own."""
+    unpack("docs/how-to/test-your-slack-app.md", tmp_path)
+    done = run(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "test_shipit.py")
+    assert done.returncode == 0, done.stdout[-3_000:]
+    assert "5 passed" in done.stdout
+
+
+def test_a_reader_can_add_a_system(tmp_path: Path) -> None:
+    """Folder, profile and runbook as on the page: checked, and an alert finds its way to them."""
+    unpack("docs/how-to/add-a-system.md", tmp_path)
+    checked = run(tmp_path, "bot", "check")
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+    assert run(tmp_path, "bot", "migrate").returncode == 0
+    replayed = run(tmp_path, "bot", "replay", "drill.json")
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    listed = run(tmp_path, "bot", "incidents").stdout
+    assert "INC-1    P1 open         ranker" in listed
+    told = run(tmp_path, "bot", "incidents", "--json").stdout
+    assert '"runbook": "shop/RankerAccuracyLow"' in told
+    assert "answers are wrong for users" in told
+
+
+def test_a_mistake_in_the_profile_is_told_with_its_line(tmp_path: Path) -> None:
+    unpack("docs/how-to/add-a-system.md", tmp_path)
+    profile = tmp_path / "runbooks/shop/system.yaml"
+    profile.write_text(profile.read_text(encoding="utf-8").replace("served_query:", "served_qery:"), encoding="utf-8")
+    checked = run(tmp_path, "bot", "check")
+    assert checked.returncode == 1
+    assert "served_query" in checked.stdout
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/how-to").glob("*.md")), ids=lambda path: path.stem)
+def test_no_page_names_a_file_twice(page: Path) -> None:
+    names = [
+        line.partition("file=")[2] for line in page.read_text(encoding="utf-8").splitlines() if "file=" in line[:40]
+    ]
+    assert len(names) == len(set(names))
