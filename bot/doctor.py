@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.app import audit_key, build_backends
 from bot.config import Settings
 from bot.deliver import SlackProblem
-from bot.ports import Foreign
+from bot.policy import WorkloadProfile
+from bot.ports import Foreign, Permissions
 from bot.registry import Registry
 from bot.slack.client import SlackChat, web_client
 from bot.store import Store, StoreDown
@@ -53,15 +55,29 @@ def _slack_words(problem: SlackProblem) -> str:
     return f"says {problem.code}. The token or a scope is wrong: see docs/how-to/connect-slack.md"
 
 
+def _permissions(what: str, client: object, services: Sequence[WorkloadProfile], backend: str) -> list[Line]:
+    """One line for each thing a backend may or may not do, where it can tell."""
+    if not isinstance(client, Permissions):
+        return []
+    rows = client.permissions([one for one in services if one.backend == backend])
+    lines = []
+    for rule, given, needs in rows:
+        words = f"{'yes' if given else 'no'}, {needs}"
+        lines.append(Line(what=f"{what}: {rule}", ok=given or needs.startswith("optional"), words=words))
+    return lines
+
+
 def _backends(settings: Settings, registry: Registry) -> list[Line]:
     lines: list[Line] = []
     built = build_backends(settings, registry)
     for system, configs in settings.backends.items():
         for name, config in configs.items():
             what = f"{system}: {name} ({config.kind})"
+            client = built[system][name]
             try:
-                words = registry.backends[config.kind].check(built[system][name])
+                words = registry.backends[config.kind].check(client)
                 lines.append(Line(what=what, ok=True, words=words))
+                lines += _permissions(what, client, settings.policy.system(system).workloads, name)
             except Foreign as problem:
                 lines.append(Line(what=what, ok=False, words=problem.sentence))
     return lines

@@ -40,6 +40,7 @@ REVISION_LABEL = "controller-revision-hash"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 NUMBER = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
+NAME_LABEL = "kubernetes.io/service-name"  # on an EndpointSlice: whose it is
 ROLLED_BACK = "mlops-bot/rolled-back-at"  # ours, on the workload: when this bot last rolled it back
 
 
@@ -124,6 +125,29 @@ def selector_of(found: Json) -> str:
 def selects(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     """True when every wanted label is there; an empty wish selects nothing, as for a Service."""
     return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+
+
+def changed_by(live: Json) -> str:
+    """The manager whose write is the newest, in the API's own words; status writes do not count."""
+    found = [
+        (at, str(one.get("manager") or ""))
+        for one in items(live, "metadata", "managedFields")
+        if one.get("subresource") != "status" and (at := moment(one.get("time"))) is not None
+    ]
+    return max(found)[1] or "somebody else" if found else "somebody else"
+
+
+def ready_endpoints(service: str, slices: Iterable[Json]) -> int:
+    """How many different addresses behind a Service are ready."""
+    ready = {
+        str(address)
+        for one in slices
+        if labels_of(one).get(NAME_LABEL) == service
+        for end in items(one, "endpoints")
+        if dig(end, "conditions", "ready") is not False
+        for address in items(end, "addresses")
+    }
+    return len(ready)
 
 
 # templates and images

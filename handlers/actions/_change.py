@@ -14,7 +14,7 @@ from typing import Any
 
 from bot.model import Outcome, Plan, canonical
 from bot.ports import Foreign, Json, Kind, Seen, Thing, Workloads
-from handlers._kube import CAUSE, annotations_of, at_pointer, items, moment, parts_of, pointer, uid_of
+from handlers._kube import CAUSE, annotations_of, at_pointer, changed_by, parts_of, pointer, uid_of
 
 NOTES = pointer("metadata", "annotations")
 PASSING = frozenset({"unreachable", "timeout", "overloaded"})  # may be over in a moment
@@ -111,16 +111,6 @@ def is_there(live: Json, at: str, value: Any) -> bool:
     """Whether the value stands there. The API leaves a zero out, so an absent number is a zero."""
     found = at_pointer(live, at)
     return bool(found == value) or (found is None and value == 0)
-
-
-def changed_by(live: Json) -> str:
-    """The manager whose write is the newest, in the API's own words; status writes do not count."""
-    found = [
-        (at, str(one.get("manager") or ""))
-        for one in items(live, "metadata", "managedFields")
-        if one.get("subresource") != "status" and (at := moment(one.get("time"))) is not None
-    ]
-    return max(found)[1] or "somebody else" if found else "somebody else"
 
 
 def _read(port: Workloads, change: Change) -> Json:

@@ -17,6 +17,7 @@ from bot.ports import Foreign, Json, Scene, Seen, Thing, Workloads
 from handlers._kube import (
     POD,
     STATEFUL_SET,
+    changed_by,
     containers,
     dig,
     has_stalled,
@@ -34,7 +35,7 @@ from handlers._kube import (
     wanted_replicas,
 )
 from handlers._look import length, limit, listed, metrics_of, number, registry_of, server_of, shown, word, worst
-from handlers.actions._change import Change, changed_by, is_there, read_change
+from handlers.actions._change import Change, is_there, read_change
 
 ROLLED, SERVED, METRIC = "prove_rollout", "prove_served", "prove_metric"
 _GIVES_UP = {"ImagePullBackOff": 0, "ErrImageNeverPull": 0, "InvalidImageName": 0, "CrashLoopBackOff": 3}  # → restarts

@@ -327,9 +327,13 @@ def _images(live: Json) -> str:
 
 def rehearsed(target: Target, change: Change, live: Json | None = None) -> tuple[Change, tuple[str, ...]] | Refusal:
     """The change as the server would store it, and what it changes, line by line. A refusal of the server is ours."""
-    live = target.live if live is None else live
+    return rehearse_or_refuse(target.port, change, target.live if live is None else live)
+
+
+def rehearse_or_refuse(port: Workloads, change: Change, live: Json) -> tuple[Change, tuple[str, ...]] | Refusal:
+    """The same for an object that is no workload."""
     try:
-        after, change = rehearse(target.port, change, live)
+        after, change = rehearse(port, change, live)
     except Foreign as problem:
         if problem.reason in {"refused", "invalid", "conflict"}:
             return Refusal(why=f"The server's dry run refused it. {problem.sentence} Nothing was changed.")

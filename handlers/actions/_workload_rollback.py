@@ -13,22 +13,18 @@ from datetime import timedelta
 
 from bot.model import Draft, IncidentKind, Outcome, Plan, Step
 from bot.policy.approval import worst_tier
-from bot.ports import Foreign, Refusal, Scene, Seen, Thing
+from bot.ports import Foreign, Refusal, Scene, Seen
 from handlers._kube import (
-    DEPLOYMENT,
-    REPLICA_SET,
-    REVISION,
     ROLLED_BACK,
     annotations_of,
     image_of,
     moment,
-    selector_of,
     short_image,
     template_id,
 )
 from handlers._look import length
+from handlers._revisions import Choice, Past, Revision, choose, history_of, named, told
 from handlers.actions._change import apply, look, read_change
-from handlers.actions._revisions import Choice, Past, Revision, choose, named, of_controller, of_deployment, told
 from handlers.actions._rollout import proofs, prove
 from handlers.actions._workload import (
     Target,
@@ -56,7 +52,7 @@ def draw(scene: Scene, request: Mapping[str, str]) -> Draft | Refusal:
     is_paused = paused(target)
     if is_paused is not None:
         return is_paused
-    found = history(target)
+    found = history_of(target.port, target.thing, target.live)
     current, past = template_id(target.template), _past(scene)
     wanted, container = request.get("to", ""), target.profile.container
     choice = named(found, current, container, past, wanted) if wanted else choose(found, current, container, past)
@@ -74,7 +70,9 @@ def fingerprint(scene: Scene, plan: Plan) -> dict[str, str]:
     if isinstance(target, Refusal):
         return {}
     to = plan.draft.args["revision"] if plan.draft is not None else ""
-    return _facts(target, next((one for one in history(target) if one.name == to), None))
+    return _facts(
+        target, next((one for one in history_of(target.port, target.thing, target.live) if one.name == to), None)
+    )
 
 
 def perform(scene: Scene, plan: Plan, step: str) -> Seen:
@@ -95,14 +93,6 @@ def observe(scene: Scene, plan: Plan, step: str) -> Seen:
     if seen.outcome is Outcome.DONE:
         return replace(seen, detail="The template is the one that was planned.")
     return seen
-
-
-def history(target: Target) -> tuple[Revision, ...]:
-    """The kept revisions of a workload, newest first."""
-    is_deployment = target.thing.kind == DEPLOYMENT
-    kind = REPLICA_SET if is_deployment else REVISION
-    found = target.port.list(Thing(kind=kind, namespace=target.thing.namespace), labels=selector_of(target.live))
-    return of_deployment(target.live, found) if is_deployment else of_controller(target.live, found)
 
 
 def _past(scene: Scene) -> Past:

@@ -13,9 +13,12 @@ from itertools import pairwise
 
 from bot.model import Finding
 from bot.policy import ModelProfile
-from bot.ports import Foreign, Scene
+from bot.ports import RELEASED, Foreign, Scene
 from handlers._history import served_spans, step_for
+from handlers._kube import image_of, short_image
 from handlers._look import clock, length, metrics_of, profile_of, registry_of, shown, start_of
+from handlers._pods import place_of
+from handlers._revisions import history_of
 
 BEFORE = timedelta(hours=24)  # what is older is no likely cause
 ROWS = 8
@@ -40,13 +43,12 @@ class WhatChanged:
 
     name = "what_changed"
     question = "What changed near the start?"
-    needs = ("registry", "metrics")
+    needs = ()  # it asks whatever the subject has
 
     def ask(self, scene: Scene) -> Finding:
         """Changes by nearness to the start, those before it first. Raises Foreign when no witness answers."""
-        model = profile_of(scene)
         start = start_of(scene.incident, scene.now)
-        found, silent = _witnesses(scene, model)
+        found, silent = _witnesses(scene)
         recent = [change for change in found if start - BEFORE <= change.at <= scene.now]
         near = sorted(recent, key=lambda change: _rank(change, start))
         rows = [(change.what, _relative(change, start, scene.now), change.remark) for change in near[:ROWS]]
@@ -54,17 +56,44 @@ class WhatChanged:
         return Finding(diagnostic=self.name, sentence=_sentence(near, start, is_partial=bool(silent)), rows=tuple(rows))
 
 
-def _witnesses(scene: Scene, model: ModelProfile) -> tuple[list[Change], list[Foreign]]:
-    askers: tuple[Callable[[Scene, ModelProfile], Iterable[Change]], ...] = (_from_registry, _from_metrics)
+def _witnesses(scene: Scene) -> tuple[list[Change], list[Foreign]]:
+    askers = _askers(scene)
     found, silent = list(_from_ledger(scene)), []
     for ask in askers:
         try:
-            found += [change for change in ask(scene, model) if not _is_known(change, found)]
+            found += [change for change in ask() if not _is_known(change, found)]
         except Foreign as problem:
             silent.append(problem)
     if not found and len(silent) == len(askers):
         raise silent[0]
     return found, silent
+
+
+def _askers(scene: Scene) -> list[Callable[[], Iterable[Change]]]:
+    """Those who may know something about the subject. Raises Foreign when there is nobody."""
+    found: list[Callable[[], Iterable[Change]]] = []
+    service = scene.service or (scene.model.service if scene.model is not None else "")
+    if scene.system.workload(service) is not None:
+        found.append(lambda: _from_cluster(scene))
+    try:
+        model = profile_of(scene)
+    except Foreign:
+        if not found:
+            raise
+        return found
+    return [lambda: _from_registry(scene, model), lambda: _from_metrics(scene, model), *found]
+
+
+def _from_cluster(scene: Scene) -> Iterator[Change]:
+    """Revisions by the time their ReplicaSet was made; one that was used before and came back is not seen here."""
+    place = place_of(scene)
+    container = place.profile.container
+    for one in history_of(place.port, place.thing, place.live()):
+        if one.made_at is not None:
+            image = short_image(image_of(one.template, container))
+            what = f"{place.profile.service} was changed to {image} (revision {one.number})"
+            remark = f"cluster: {one.name}{f', {one.cause}' if one.cause else ''}"
+            yield Change(at=one.made_at, kind="live", subject=image, what=what, remark=remark)
 
 
 def _is_known(change: Change, found: Iterable[Change]) -> bool:
@@ -75,7 +104,7 @@ def _is_known(change: Change, found: Iterable[Change]) -> bool:
 
 def _from_ledger(scene: Scene) -> Iterator[Change]:
     for move in scene.moves:
-        if not move.from_:  # the first look at something is no change
+        if not move.from_ or move.what == RELEASED:  # the first look at something is no change
             continue
         by = f"by {move.by}" if move.by else "not by this bot"
         sure = "" if move.latest_at - move.earliest_at < SAME else f", after {clock(move.earliest_at, scene.now)} UTC"

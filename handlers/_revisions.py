@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.ports import RELEASED, Json, Move, Refusal
+from bot.ports import RELEASED, Json, Move, Refusal, Thing, Workloads
 from handlers._kube import (
     CAUSE,
+    DEPLOYMENT,
     HASH_LABEL,
     NUMBER,
+    REPLICA_SET,
+    REVISION,
     annotations_of,
     containers,
     count,
@@ -28,6 +31,7 @@ from handlers._kube import (
     labels_of,
     made_at,
     name_of,
+    selector_of,
     short_image,
     template_id,
     template_of,
@@ -69,6 +73,14 @@ class Choice:
     warnings: tuple[str, ...] = ()
     is_forward: bool = False
     is_bad: bool = False
+
+
+def history_of(port: Workloads, thing: Thing, live: Json) -> tuple[Revision, ...]:
+    """The kept revisions of a workload, newest first. Raises Foreign when the cluster is silent."""
+    is_deployment = thing.kind == DEPLOYMENT
+    kind = REPLICA_SET if is_deployment else REVISION
+    found = port.list(Thing(kind=kind, namespace=thing.namespace), labels=selector_of(live))
+    return of_deployment(live, found) if is_deployment else of_controller(live, found)
 
 
 def of_deployment(live: Json, sets: Iterable[Json]) -> tuple[Revision, ...]:
