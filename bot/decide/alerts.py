@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from bot import events as ev
 from bot.decide import ladder
-from bot.decide.incident import reopen, set_severity
+from bot.decide.incident import call_again, reopen, set_severity
 from bot.decide.results import (
     ADDRESS_CAP,
     LINKS_CAP,
@@ -77,6 +77,7 @@ def _fired(before: Incident, incident: Incident, event: ev.AlertsChanged, now: d
     effects: tuple[Effect, ...] = (record,)
     if not before.is_open:
         incident, more = reopen(incident, now, policy)
+        incident = replace(incident, started_at=_since(firing, now))
         effects = (*effects, Record(kind="reopened", by=SYSTEM, text="an alert fired again"), *more, RunDiagnostics())
     incident, quiet = _quiet_if_over(incident, now, policy)
     effects = (*effects, *quiet)
@@ -86,7 +87,9 @@ def _fired(before: Incident, incident: Incident, event: ev.AlertsChanged, now: d
         incident = _described(incident, firing, event.runbook, policy)
     if severity.is_worse_than(incident.severity):
         raised = set_severity(incident, severity, why, SYSTEM, now, policy)
-        return replace(raised, effects=(*effects, *raised.effects))
+        return replace(raised, effects=(*effects, *raised.effects))  # a raise calls whoever must know by itself
+    if not before.is_open:
+        effects = (*effects, *call_again(incident, SYSTEM, now, policy))
     return changed(incident, "alerts_fired", f"{names} joined {incident.id}.", *effects)
 
 

@@ -39,6 +39,8 @@ from bot.states import INCIDENT
 
 LONGEST_SNOOZE = timedelta(days=7)
 
+_URGENT = frozenset({Severity.P0, Severity.P1})  # worth a call at once
+
 
 def declared(incident: Incident | None, event: ev.Declared, now: datetime, policy: Policy) -> Decision:
     """A person opens an incident by hand; or a guarded action needs a thread of its own."""
@@ -222,6 +224,7 @@ def reopened(incident: Incident, event: ev.Reopened, now: datetime, policy: Poli
         text = f"{incident.id} was a change, and it is over. Ask for the action again, or declare an incident."
         return refused(incident, refuse("a_change", text), event.by)
     moved, effects = reopen(incident, now, policy)
+    effects = (*effects, *call_again(moved, event.by, now, policy))
     return changed(
         moved,
         "reopened",
@@ -287,6 +290,8 @@ def set_severity(incident: Incident, to: Severity, why: str, by: Who, now: datet
         text = f"{text}; the snooze is over"
     else:
         moved, effects = ladder.replan(named, now, policy)
+    if is_raised and to in _URGENT:
+        effects = (*effects, *ladder.call_now(moved, f"{incident.id} was raised to {to}", by, now, policy))
     record = Record(kind="severity", by=by, text=text, data={"from": incident.severity, "to": to})
     post = PostToThread(template="note", data={"text": text, "by": by.user_id})
     return changed(moved, "severity", text, record, *effects, post)
@@ -305,13 +310,20 @@ def _end(incident: Incident, by: Who, note: str, event: str, now: datetime) -> D
 
 
 def reopen(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
-    """It is not over: nobody owns it and the ladder starts again."""
+    """It is not over: nobody owns it and the ladder starts again. The caller calls somebody (`call_again`)."""
     moved, effects = ladder.rearm(incident, now, policy)
     moved = replace(
         moved, state=IncidentState.OPEN, resolved_at=None, resolved_by=None, owner=None, acked_at=None, acked_by=None,
         quiet_until=None, reopened=incident.reopened + 1,
     )  # fmt: skip
     return moved, effects
+
+
+def call_again(incident: Incident, by: Who, now: datetime, policy: Policy) -> tuple[Effect, ...]:
+    """Whoever is on call hears at once of an urgent incident that is open again."""
+    if incident.severity not in _URGENT:
+        return ()
+    return ladder.call_now(incident, f"{incident.id} is open again", by, now, policy)
 
 
 def _woken(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:

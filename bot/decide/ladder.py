@@ -244,6 +244,26 @@ def unattended(incident: Incident, now: datetime, policy: Policy) -> Decision:
     return changed(moved, "repaired", "The ladder had no live next step; it has one again.", record, *effects)
 
 
+def call_now(incident: Incident, reason: str, by: Who, now: datetime, policy: Policy) -> tuple[Effect, ...]:
+    """Tell whoever must know at once: an edited headline calls nobody, and the first level may be an hour away.
+
+    The owner where there is one, else whoever is on call, else the catch-all; never the person who did it.
+    """
+    if incident.kind is IncidentKind.CHANGE or not incident.is_open:
+        return ()
+    system = policy.system(incident.subject.system)
+    if incident.owner is not None and incident.state is IncidentState.ACKNOWLEDGED:
+        whom: tuple[str, ...] = (f"user:{incident.owner.user_id}",)
+    else:
+        whom = policy.resolve("oncall", system.name, now) or catch_all(policy, system, now)
+    unique = f"{incident.epoch}.{incident.severity}.now"
+    return tuple(
+        Page(number=0, target=one, late_by=timedelta(0), reason=reason, unique=unique)
+        for one in whom
+        if one != f"user:{by.user_id}"
+    )
+
+
 def on_it(who: Who) -> str:
     """A person's name for a sentence."""
     return f"@{who.name}" if who.name else who.user_id

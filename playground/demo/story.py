@@ -187,7 +187,8 @@ class Story:
         return next((card for card in reversed(cards) if "Approve" in card.buttons), None)
 
     def _pages(self, human: Human) -> list[Seen]:
-        return [message for message in human.dms() if "P0" in message.text]
+        """Pages of the ladder; a call because of a raise or a reopening comes besides."""
+        return [message for message in human.dms() if "P0" in message.text and "· level" in message.text]
 
     def _page(self, human: Human) -> Seen | None:
         pages = self._pages(human)

@@ -84,7 +84,8 @@ def test_alerts_join_end_and_come_back() -> None:
         (14, due(TimerKind.QUIET, epoch=0), "resolved", ["record resolved", "stop paging", "post summary", "headline"]),
         (15, alerts("A", firing=0, total=2, ended=True), "late_clear", ["record alerts_cleared"]),
         (20, alerts("A", firing=1, total=2), "alerts_fired",
-         ["record alerts_fired", "record reopened", "stop paging", "timer escalate 1 at 35", "diagnose", "headline"]),
+         ["record alerts_fired", "record reopened", "stop paging", "timer escalate 1 at 35", "diagnose",
+          "page user:UALICE: INC-1 is open again", "headline"]),
     ], opened("A"))  # fmt: skip
 
     assert (again.state, again.reopened, again.owner, again.quiet_until) == (IncidentState.OPEN, 1, None, None)
@@ -110,7 +111,8 @@ def test_resolving_by_hand_and_reopening() -> None:
         (2, ev.Assigned(by=ALICE, to=BOB), "not_open", ["record refused.not_open"]),
         (2, ev.EscalateClicked(by=ALICE), "not_open", ["record refused.not_open"]),
         (2, ev.SeverityChanged(by=ALICE, to=Severity.P3, reason=""), "not_open", ["record refused.not_open"]),
-        (3, ev.Reopened(by=BOB), "reopened", ["record reopened", "stop paging", "timer escalate 1 at 18", "headline"]),
+        (3, ev.Reopened(by=BOB), "reopened", ["record reopened", "stop paging", "timer escalate 1 at 18",
+         "page user:UALICE: INC-1 is open again", "headline"]),
         (3, ev.Reopened(by=BOB), "already", []),
     ], opened("A"))  # fmt: skip
 

@@ -105,7 +105,9 @@ def test_a_raise_plans_the_ladder_anew_and_drops_no_page() -> None:
         (15, level(1), "level_paged",
          ["page user:UALICE: level 1", "record paged", "timer escalate 2 at 30", "headline"]),
         (20, alerts("B", firing=2, total=2), "severity",
-         ["record alerts_fired", "record severity", "timer escalate 2 at 30", "post note", "headline"]),
+         ["record alerts_fired", "record severity", "timer escalate 2 at 30",
+          "page user:UALICE: INC-1 was raised to P0",
+          "post note", "headline"]),
         (20, ev.Acknowledged(by=MALLORY, epoch=1), "unknown_person", ["record refused.unknown_person"]),
         (30, level(2), "level_paged", [
             "page channel:CALL: level 2 (role:manager reaches nobody now)", "record paged",
@@ -122,7 +124,8 @@ def test_evidence_raises_and_only_people_lower() -> None:
     better = replace(worse, severity=Severity.P3)
     play([
         (1, ev.FindingReported(finding=worse), "severity",
-         ["post diagnosis", "record severity", "timer escalate 1 at 5", "post note", "headline"]),
+         ["post diagnosis", "record severity", "timer escalate 1 at 5", "page user:UALICE: INC-1 was raised to P0",
+          "post note", "headline"]),
         (1, ev.FindingReported(finding=worse), "finding", ["post diagnosis"]),
         (2, ev.FindingReported(finding=better), "finding", ["post diagnosis"]),
         (3, ev.SeverityChanged(by=MALLORY, to=Severity.P1, reason=""), "unknown_person",
@@ -133,11 +136,12 @@ def test_evidence_raises_and_only_people_lower() -> None:
     ], opened("A"))  # fmt: skip
 
 
-def test_a_raise_while_somebody_owns_it_pages_nobody() -> None:
+def test_a_raise_while_somebody_owns_it_tells_the_owner_and_nobody_else() -> None:
     owned = play([
         (1, ev.Acknowledged(by=ALICE), "acknowledged", ["record acknowledged", "stop paging", "headline"]),
         (2, alerts("B", firing=2, total=2), "severity",
-         ["record alerts_fired", "record severity", "post note", "headline"]),
+         ["record alerts_fired", "record severity", "page user:UALICE: INC-1 was raised to P0", "post note",
+          "headline"]),
         (3, ev.Unacknowledged(by=ALICE), "unacknowledged",
          ["record unacknowledged", "stop paging", "timer escalate 1 at 8", "headline"]),
     ], opened("A"))  # fmt: skip
@@ -150,7 +154,9 @@ def test_a_raise_ends_a_snooze_that_was_meant_for_less() -> None:
         (1, ev.Snoozed(by=ALICE, until=at(60)), "snoozed",
          ["record snoozed", "stop paging", "timer unsnooze at 60", "headline"]),
         (2, alerts("B", firing=2, total=2), "severity",
-         ["record alerts_fired", "record severity", "stop paging", "timer escalate 1 at 7", "post note", "headline"]),
+         ["record alerts_fired", "record severity", "stop paging", "timer escalate 1 at 7",
+          "page user:UALICE: INC-1 was raised to P0",
+          "post note", "headline"]),
         (60, due(TimerKind.UNSNOOZE, epoch=2), "stale_timer", []),
     ], opened("A"))  # fmt: skip
 
