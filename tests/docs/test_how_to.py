@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,31 @@ def test_a_mistake_in_the_profile_is_told_with_its_line(tmp_path: Path) -> None:
     checked = run(tmp_path, "bot", "check")
     assert checked.returncode == 1
     assert "served_query" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("page", "test", "verb"),
+    [
+        ("add-an-action", "tests/handlers/actions/test_shadow.py", "help shadow"),
+        ("add-a-diagnostic", "tests/handlers/diagnostics/test_label_age.py", ""),
+    ],
+)
+def test_a_reader_can_add_a_handler(tmp_path: Path, page: str, test: str, verb: str) -> None:
+    """The page's files in a copy of the tree: found without editing anything else, tested, and clean."""
+    for name in ("bot", "handlers", "templates", "runbooks", "tests/handlers"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    written = unpack(f"docs/how-to/{page}.md", tmp_path)
+    here = {"PYTHONPATH": str(tmp_path)}
+    done = run(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", test, extra=here)
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-1_000:]
+    linted = run(tmp_path, "ruff", "check", "--quiet", "--no-cache", *map(str, written), extra=here)
+    assert linted.returncode == 0, linted.stdout
+    unpack("docs/how-to/add-a-system.md", tmp_path)
+    assert run(tmp_path, "bot", "check", extra=here).returncode == 0
+    if verb:
+        run(tmp_path, "bot", "migrate", extra=here)
+        assert "score another version beside production" in run(tmp_path, "bot", "run", verb, extra=here).stdout
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs/how-to").glob("*.md")), ids=lambda path: path.stem)
