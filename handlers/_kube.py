@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.model import canonical
@@ -40,6 +40,7 @@ REVISION_LABEL = "controller-revision-hash"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 NUMBER = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
+STALL = timedelta(seconds=15)  # how long the controller must stand by it that a roll-out is given up
 NAME_LABEL = "kubernetes.io/service-name"  # on an EndpointSlice: whose it is
 ROLLED_BACK = "mlops-bot/rolled-back-at"  # ours, on the workload: when this bot last rolled it back
 
@@ -268,12 +269,21 @@ def rolled_out(found: Json) -> str:
     return ""
 
 
-def has_stalled(found: Json, since: datetime) -> bool:
-    """True when the controller gave the roll-out up after that time. What it said before is about something else."""
+def has_stalled(found: Json, since: datetime, now: datetime) -> bool:
+    """True when the controller gave the roll-out up after that time, and a while ago.
+
+    What it said before is about something else. And giving up is not the end: a roll-out that was held up, such as by
+    an API server that was away, goes on by itself, and the controller takes its word back then.
+    """
     progress = condition(found, "Progressing")
     at = moment(progress.get("lastUpdateTime"))
     is_seen = count(found, "metadata", "generation") <= count(found, "status", "observedGeneration")
-    return is_seen and progress.get("reason") == "ProgressDeadlineExceeded" and at is not None and at >= since
+    return (
+        is_seen
+        and progress.get("reason") == "ProgressDeadlineExceeded"
+        and at is not None
+        and since <= at <= now - STALL
+    )
 
 
 # pointers into an object (RFC 6901)

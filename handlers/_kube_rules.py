@@ -51,16 +51,20 @@ class Rule:
         return f"{self.verb} {self.resource}{f' in {self.kind.group}' if self.kind.group else ''}"
 
 
+_SEEN = ("pods", "logs", "events", "rollout", "resources", "endpoints", "quota", "what_changed")
 _EVERY = ("rollback", "restart", "scale", "set-image", "pause", "resume")
 _ROLLING = ("rollback", "restart", "set-image")
 LOOK = (
-    *(Rule(verb="get", kind=kind, for_=(*_EVERY, "rollout")) for kind in (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)),
+    *(
+        Rule(verb="get", kind=kind, for_=(*_EVERY, "evict", "traffic", *_SEEN))
+        for kind in (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)
+    ),
     Rule(verb="list", kind=REPLICA_SET, for_=("rollback", "rollout", "what_changed")),
     Rule(verb="list", kind=REVISION, for_=("rollback", "rollout", "what_changed")),
-    Rule(verb="list", kind=POD, for_=(*_EVERY, "pods", "evict")),
+    Rule(verb="list", kind=POD, for_=(*_EVERY, "evict", "switch", "pods", "logs", "resources", "quota")),
     Rule(verb="get", kind=POD, for_=("evict",)),
     Rule(verb="get", kind=POD, sub="log", for_=("logs",)),
-    Rule(verb="list", kind=EVENT, for_=("events", "pods")),
+    Rule(verb="list", kind=EVENT, for_=("events",)),
     Rule(verb="get", kind=SERVICE, for_=("switch", "traffic")),
     Rule(verb="list", kind=SERVICE, for_=("endpoints",)),
     Rule(verb="list", kind=SLICE, for_=("switch", "traffic", "endpoints")),

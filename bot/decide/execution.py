@@ -127,7 +127,7 @@ def _not_yet(incident: Incident, plan: Plan, event: ev.StepObserved, now: dateti
     step = plan.steps[event.index]
     if now >= _watch_until(plan, step, now):
         unsure = _put(plan, event.index, _ended(step, StepState.UNKNOWN, event.detail, now))
-        text = f"Not proven in time: {event.detail}. Look yourself before calling it done."
+        text = f"Not proven in time: {event.detail.rstrip('.')}. Look yourself before calling it done."
         return end(incident, unsure, PlanState.UNKNOWN, text, now)
     waiting = _put(plan, event.index, replace(step, detail=event.detail))
     again = RunStep(plan_id=plan.id, index=event.index, after=LOOK_AGAIN)

@@ -87,7 +87,7 @@ def _rolled(scene: Scene, port: Workloads, plan: Plan) -> Seen:
     broken = _broken([pod for pod in pods if (made_at(pod) or since) >= since], wanted)
     if broken:
         return Seen(outcome=Outcome.FAILED, detail=f"{broken} The change is made; undo it or look at the pod's log.")
-    if has_stalled(live, plan.started_at or scene.now):
+    if has_stalled(live, plan.started_at or scene.now, scene.now):
         text = "Kubernetes gave the roll-out up: its deadline is exceeded."
         return Seen(outcome=Outcome.FAILED, detail=f"{text} {rolled_out(live)}. Look at the pods.")
     missing = rolled_out(live) or _not_ready(pods, wanted, wanted_replicas(live))
