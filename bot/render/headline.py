@@ -150,11 +150,11 @@ def _recommended(incident: Incident, offered: Sequence[str]) -> tuple[Button, ..
         is_main = incident.state is IncidentState.ACKNOWLEDGED
         style = "primary" if is_main else ""
         return (Button(action_id="resolve", label="Resolve", value=on_incident(incident), style=style),)
-    if not (incident.subject.model or incident.subject.service) or _is_mended(incident):
+    is_busy = any(not plan.is_ended for plan in incident.plans)  # then its card is what comes next
+    is_known = bool(incident.subject.model or incident.subject.service)
+    if not is_known or is_busy or _is_mended(incident):
         return ()
-    busy = {plan.action for plan in incident.plans if not plan.is_ended}
-    verb = next((verb for verb in offered if verb not in busy), "")
-    return (action_button(verb, incident),) if verb else ()
+    return tuple(action_button(verb, incident) for verb in offered[:1])
 
 
 def is_all_clear(incident: Incident) -> bool:

@@ -79,10 +79,9 @@ def test_a_resolved_incident_has_no_buttons() -> None:
     assert "*Resolved* by @Bob" in shown(message)
 
 
-def test_an_action_that_is_under_way_is_not_offered_again() -> None:
+def test_while_a_plan_is_under_way_its_card_comes_next_and_nothing_else_is_recommended() -> None:
     message = a_headline(plans=(CAST.plan(PlanState.PENDING),))
-    assert "act:reload" in buttons(message)
-    assert "act:rollback" not in buttons(message)
+    assert list(buttons(message)) == ["ack", "details", "more"]
 
 
 def test_the_symptom_is_said_once_unless_the_header_cut_it() -> None:
