@@ -1,0 +1,126 @@
+"""What is wrong with a rota, in sentences that say what to do.
+
+Pure: whoever read the file puts file and line before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from bot.policy.calendar import (
+    DAY,
+    Span,
+    comes_twice,
+    first_instant,
+    is_jumped_over,
+    wall_clock,
+    zone_named,
+)
+from bot.policy.rota import Layer, Rota, fault, gaps, hand_overs, layer_shifts
+
+_YEAR = 366 * DAY  # how far ahead changes of the clock are looked for
+
+
+def problems(rota: Rota, known_people: Iterable[str], start: datetime, days: int = 14) -> tuple[str, ...]:
+    """Everything that is wrong with the rota, the worst first; gaps are looked for in the days from `start` on."""
+    known = frozenset(known_people)
+    start = start.astimezone(UTC)
+    found: list[str] = []
+    if not rota.layers and not rota.overrides:
+        found.append(f'rotation "{rota.name}": it has no layer, so nobody is ever on call; add one under `layers`')
+    for layer in rota.layers:
+        found += [f'rotation "{rota.name}", layer "{layer.name}": {text}' for text in _of_layer(layer, known, start)]
+    found += [f'rotation "{rota.name}": {text}' for text in _of_overrides(rota, known)]
+    if rota.layers and not rota.may_have_gaps and not any(fault(layer) for layer in rota.layers):
+        found += [f'rotation "{rota.name}": {text}' for text in _of_gaps(rota, start, days)]
+    return tuple(found)
+
+
+def _of_layer(layer: Layer, known: frozenset[str], start: datetime) -> Iterator[str]:
+    for person in dict.fromkeys(layer.people):
+        if person not in known:
+            yield f'unknown person "{person}"; list them under `people`, or take them out of the layer'
+    text = fault(layer)
+    if text:
+        yield text
+        return
+    yield from _of_limits(layer, start)
+    yield from _of_clock_changes(layer, start)
+
+
+def _of_limits(layer: Layer, start: datetime) -> Iterator[str]:
+    """People whose turns never meet the hours: a daily turn of seven people, from Monday to Friday."""
+    begin = max(start, _first(layer))
+    length = min(max(_YEAR, 2 * len(layer.people) * layer.every), 5 * _YEAR)
+    seen = {shift.person for shift in layer_shifts(layer, begin, begin + length)} if layer.windows else {*layer.people}
+    idle = [person for person in dict.fromkeys(layer.people) if person not in seen]
+    if idle:
+        yield (
+            f"the hours it is limited to never meet the turns of {', '.join(idle)}; "
+            "change the length of a turn, the number of people, or the hours"
+        )
+
+
+def _first(layer: Layer) -> datetime:
+    zone = zone_named(layer.zone)
+    wall = datetime.combine(layer.starts_on, layer.hand_over)
+    return wall.replace(tzinfo=UTC) if zone is None else first_instant(wall, zone)
+
+
+def _of_clock_changes(layer: Layer, start: datetime) -> Iterator[str]:
+    """Hand-overs of a year that a change of the clock makes unclear: one sentence with the first of each kind."""
+    zone = zone_named(layer.zone)
+    if zone is None:
+        return
+    walls = [wall for wall, _ in hand_overs(layer, start, start + _YEAR)]
+    jumped = next((wall for wall in walls if is_jumped_over(wall, zone)), None)
+    doubled = next((wall for wall in walls if comes_twice(wall, zone)), None)
+    kinds = [
+        f"does not exist on {_day(jumped)}" if jumped else "",
+        f"comes twice on {_day(doubled)}" if doubled else "",
+    ]
+    said = " and ".join(kind for kind in kinds if kind)
+    if said:
+        wall = jumped or doubled or walls[0]
+        yield (
+            f"the hand-over at {wall:%H:%M} {said} in {layer.zone}, where the clock changes; "
+            "choose an hour at which it does not, such as 09:00"
+        )
+
+
+def _of_overrides(rota: Rota, known: frozenset[str]) -> Iterator[str]:
+    for one in rota.overrides:
+        if one.person not in known:
+            yield f'an override names the unknown person "{one.person}"; list them under `people`, or remove it'
+        if one.end_at <= one.start_at:
+            yield f"the override of {one.person} ends before it begins; swap its two times"
+
+
+def _of_gaps(rota: Rota, start: datetime, days: int) -> Iterator[str]:
+    found = gaps(rota, start, start + days * DAY)
+    if not found:
+        return
+    more = {1: "", 2: ", and once more"}.get(len(found), f", and {len(found) - 1} more times")
+    total = sum((one.length for one in found), timedelta(0))
+    yield (
+        f"nobody is on call from {_span(found[0], rota.layers[0].zone)}{more} in the next {days} days "
+        f"({_hours(total)} in all); add a layer below, widen the hours, or say `gaps: allowed`"
+    )
+
+
+def _span(span: Span, zone_name: str) -> str:
+    zone = zone_named(zone_name)
+    if zone is None:
+        return f"{span.start_at:%a} {_day(span.start_at)}"
+    begin, finish = wall_clock(span.start_at, zone), wall_clock(span.end_at, zone)
+    shown = f"{finish:%H:%M}" if begin.date() == finish.date() else f"{_day(finish)} {finish:%H:%M}"
+    return f"{_day(begin)} {begin:%H:%M} to {shown} ({zone_name})"
+
+
+def _day(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%a} {at.day} {at:%b %Y}"
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span / timedelta(hours=1):.4g} h"
