@@ -190,7 +190,10 @@ def _menu(incident: Incident) -> tuple[tuple[str, str], ...]:
 
 def _tried(incident: Incident, policy: Policy) -> tuple[str, ...]:
     """Plans and pages so far, newest first."""
-    plans = [f"{line.title[:120]}: {line.state}" for line in map(plan_line, incident.plans[-3:])]
+    plans = [
+        f"{line.title[:120]}: {line.state}{f' – {line.brief}' if line.brief else ''}"
+        for line in map(plan_line, incident.plans[-3:])
+    ]
     pages = [
         f"level {line.number} was paged: {', '.join(str(one) for one in line.whom[:4])}"
         for line in paged_lines(incident, policy, 3)
