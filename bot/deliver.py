@@ -16,14 +16,16 @@ from typing import Protocol
 
 from bot.engine import Engine
 from bot.model import Incident
+from bot.policy.escalation import catch_all
 from bot.render import Message, Renderer
 from bot.store import Job, StoreDown
 
 log = logging.getLogger("mlops.deliver")
 
 PER_CHANNEL = timedelta(seconds=1)  # Slack takes about one message per second and channel
-CALL_MARGIN = timedelta(seconds=11)  # longer than the HTTP time-out: a call begun now ends before the lease does
+CALL_MARGIN = timedelta(seconds=12)  # longer than the HTTP time-out: a call begun now ends before the lease does
 _BACK_OFF_S = (1, 2, 5, 10, 30, 60)  # after a definite failure; the last one repeats for ever, nothing is dropped
+_SHORTEST_LEASE = CALL_MARGIN + timedelta(seconds=9)  # with less, the last look before a call would always say no
 _SECOND_LOOK = timedelta(seconds=2)  # history may lag behind a post
 
 
@@ -83,7 +85,7 @@ class Deliverer:
         self._chat = chat
         self._render = renderer
         self._owner = owner
-        self._lease = lease
+        self._lease = max(lease, _SHORTEST_LEASE)
         self._free_at: dict[str, datetime] = {}  # channel → when the next message may go
         self._lock = threading.Lock()
 
@@ -136,7 +138,8 @@ class Deliverer:
             channel, ts = self._chat.post(
                 place.channel, message, thread_ts=place.thread_ts, delivery_id=delivery_id(job)
             )
-        self._store.delivered(job, self._engine.now(), channel, ts)
+        if not self._store.delivered(job, self._engine.now(), channel, ts):
+            log.warning("%s was sent after its claim had ended", job.id, extra={"action": "sent_late"})
         log.info("sent %s %s", job.kind, job.id, extra={"action": "sent", "kind": job.kind, "attempt": job.attempt})
         return True
 
@@ -217,13 +220,32 @@ class Deliverer:
         """Slack will never take it there: the catch-all gets it; if that fails too it is dead, visibly."""
         now = self._engine.now()
         incident = self._store.incident(job.incident_id)
-        system = self._engine.policy.system(incident.subject.system) if incident else self._engine.policy.default
-        fallback = next((name.partition(":")[2] for name in system.catch_all if name.startswith("channel:")), "")
-        origin = incident.channel if incident else ""
-        if job.kind in {"page", "headline"} and fallback and fallback not in {job.target.partition(":")[2], origin}:
-            self._store.redirect(job, now, f"channel:{fallback}", code)
+        following = self._next_address(job, incident) if incident else ""
+        if following:
+            self._store.redirect(job, now, following, code)
+            return
+        self._store.dead(job, now, code)
+        if incident is not None:
+            self._engine.note_undelivered(incident.id, job.kind, job.target, code)
+
+    def _next_address(self, job: Job, incident: Incident) -> str:
+        """Where a page or headline goes that Slack refuses: the next of the catch-all, for a page at last the channel.
+
+        Each address is tried once, in order, so this ends. "" when nothing is left, and for lesser messages.
+        """
+        if job.kind not in {"page", "headline"}:
+            return ""
+        policy = self._engine.policy
+        found = catch_all(policy, policy.system(incident.subject.system), self._engine.now())
+        channels = [one for one in found if one.startswith("channel:")]
+        own = f"channel:{incident.channel}"
+        if job.kind == "headline":
+            ways = [own, *(one for one in channels if one != own)]
         else:
-            self._store.dead(job, now, code)
+            others = [one for one in found if not one.startswith("channel:")]
+            ways = list(dict.fromkeys((*channels, *others, *([own] if incident.channel else []))))
+        tried = ways.index(job.target) if job.target in ways else (0 if job.kind == "headline" else -1)
+        return next(iter(ways[tried + 1 :]), "")
 
     def _message(self, job: Job) -> Message | None:
         incident = self._store.incident(job.incident_id)
@@ -259,8 +281,15 @@ class Deliverer:
         """The finding's data, with the picture uploaded; a picture that is gone costs the picture only."""
         data = dict(job.payload)
         path = Path(str(data.get("picture") or ""))
-        if data.get("picture") and path.is_file():
+        if not data.get("picture") or not path.is_file():
+            return data
+        try:
             data["file_id"] = self._chat.upload(path, str(data.get("diagnostic", "")), str(data.get("picture_alt", "")))
+        except SlackProblem as problem:
+            # What the picture shows is in words as well, and everything behind this message in the thread waits for it.
+            log.warning("%s goes without its picture: %s", job.id, problem, extra={"action": "picture_failed"})
+            data["sentence"] = f"{data.get('sentence', '')} (The graph could not be uploaded: {problem.code}.)"
+        self._store.extend(job, self._engine.now(), self._lease)  # an upload is three calls and may take its time
         return data
 
 
