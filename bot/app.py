@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import threading
 import time
@@ -76,7 +77,8 @@ class Bot:
         self.settings = settings
         self.registry = registry
         self.now = now
-        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        # Two containers may well share host name and process id, and one must never settle what the other holds.
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.store = Store(settings.database_url.reveal(), audit_key=audit_key(settings))
         self.engine = Engine(self.store, settings.policy, now, settings.runbooks)
         self.charts = ChartPool()
@@ -103,6 +105,7 @@ class Bot:
         self._server_thread: threading.Thread | None = None
         self._held = ExitStack()
         self._anchored = ""
+        self._outdated = ""  # why this replica must not work any more: the tables are not its own
 
     # life
 
@@ -121,14 +124,14 @@ class Bot:
     def stop(self) -> None:
         """Go down in order: take nothing new, finish what is under way, give back what is claimed."""
         self._scheduler.shutdown(wait=False)
-        self.door.close()
         if self._server is not None:
             self._server.should_exit = True
+        self.door.close()
         if self._server_thread is not None:
             self._server_thread.join(timeout=DRAIN_S)
-        drained = self.senders.drain(DRAIN_S) and self.workers.drain(DRAIN_S)
+        finished = [pump.drain(DRAIN_S) for pump in (self.senders, self.workers)]  # both, whatever the first says
         try:
-            if drained:
+            if all(finished):
                 self.store.release(self.owner, self.now())
         except StoreDown as problem:
             log.warning("leases could not be given back: %s", problem, extra={"action": "release_failed"})
@@ -150,6 +153,8 @@ class Bot:
 
     def take_in(self, body: bytes) -> Mapping[str, object]:
         """One Alertmanager notification, stored. Raises http.BadBody or StoreDown."""
+        if self._outdated:
+            raise StoreDown(self._outdated)
         source = self.registry.sources["alertmanager"]
         try:
             note = source.parse(body, self.now())
@@ -164,6 +169,11 @@ class Bot:
         taken = self.engine.take_in(incoming, note.quarantined, note.truncated)
         return {"ok": True, "alerts": list(taken.verdicts), "incidents": list(taken.incidents), **taken.counts}
 
+    def _from_slack(self, body: str, headers: Mapping[str, str]) -> tuple[int, dict[str, list[str]], str]:
+        if self._outdated:
+            raise StoreDown(self._outdated)
+        return self.door.handle_http(body, headers)
+
     def alive(self) -> http.Health:
         """Alive: the ticker came by lately. A Slack or a database that is down is no reason to be restarted."""
         age = time.monotonic() - self._pulse.at
@@ -174,7 +184,7 @@ class Bot:
         facts: dict[str, object] = {}
         try:
             self.store.ping()
-            facts["store"] = "ok"
+            facts["store"] = self._outdated or "ok"
         except StoreDown as problem:
             facts["store"] = str(problem)
         facts["slack"] = self._slack_state()
@@ -197,12 +207,13 @@ class Bot:
         )
         jobs: tuple[tuple[str, float, Callable[[], object]], ...] = (
             ("tick", 1.0, self._tick),
-            ("deliver", 0.2, self.senders.round),
-            ("work", 0.2, self.workers.round),
-            ("connect", 5.0, self._connect),
-            ("reconcile", 10.0, self.ledger.look),
-            ("audit", 30.0, self._audit),
-            ("retention", 3_600.0, lambda: self.engine.forget(KEEP)),
+            ("deliver", 0.2, self._unless_outdated(self.senders.round)),
+            ("work", 0.2, self._unless_outdated(self.workers.round)),
+            ("connect", 5.0, self._unless_outdated(self._connect)),
+            ("reconcile", 10.0, self._unless_outdated(self.ledger.look)),
+            ("audit", 30.0, self._unless_outdated(self._audit)),
+            ("retention", 3_600.0, self._unless_outdated(lambda: self.engine.forget(KEEP))),
+            ("schema", 5.0, self.look_at_schema),
         )
         for name, seconds, work in jobs:
             scheduler.add_job(
@@ -211,8 +222,25 @@ class Bot:
             )  # fmt: skip
         return scheduler
 
+    def look_at_schema(self) -> None:
+        """Stop working when a newer release has changed the tables under us, as in a rolling upgrade; go on if not."""
+        problem = self.store.schema_problem()
+        if problem and not self._outdated:
+            log.error("stops working: %s", problem, extra={"action": "schema_changed"})
+            self._outdated = problem
+            self.door.disconnect()  # people's requests go to a replica that can take them
+        elif not problem and self._outdated:
+            log.info("works again: the tables are as needed", extra={"action": "schema_fits"})
+            self._outdated = ""
+
+    def _unless_outdated(self, work: Callable[[], object]) -> Callable[[], object]:
+        return lambda: None if self._outdated else work()
+
     def _tick(self) -> None:
-        self.engine.tick()
+        # The pulse tells that the ticker comes by, not that the database answers: a restart would not mend that.
+        self._pulse.at = time.monotonic()
+        if not self._outdated:
+            self.engine.tick()
         self._pulse.at = time.monotonic()
 
     def _connect(self) -> None:
@@ -244,7 +272,7 @@ class Bot:
     def _serve_http(self) -> None:
         door = http.Door(
             webhook_token=self.settings.http.webhook_token.reveal(), max_body_bytes=self.settings.http.max_body_bytes,
-            take_in=self.take_in, slack=self.door.handle_http if self.settings.slack.mode == "http" else None,
+            take_in=self.take_in, slack=self._from_slack if self.settings.slack.mode == "http" else None,
             alive=self.alive, ready=self.ready, metrics=self.metrics,
         )  # fmt: skip
         config = uvicorn.Config(

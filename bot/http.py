@@ -6,6 +6,7 @@ are read with a cap, parsed and stored in threads; the event loop only moves byt
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import threading
@@ -22,7 +23,11 @@ from bot.store import StoreDown
 
 log = logging.getLogger("mlops.http")
 
-MAX_WAITING = 64  # webhooks being stored at once; more are told to come again
+# Webhooks being stored at once; more are told to come again. Fewer than there are threads to wait in: when the database
+# is slow, health, metrics and Slack must still find one.
+MAX_WAITING = 24
+READ_WITHIN_S = 10.0  # for a whole body; a sender that trickles must not keep a place for ever
+_SLACK_READING = 64  # bodies for Slack's door being read at once, before anybody knows who sent them
 _SLACK_CAP = 1024 * 1024
 
 
@@ -55,9 +60,14 @@ class TooLarge(Exception):
     """The body is over the cap."""
 
 
+class TooSlow(Exception):
+    """The body did not come within the time for it."""
+
+
 def build(door: Door) -> Starlette:
     """The ASGI application."""
     waiting = threading.BoundedSemaphore(MAX_WAITING)
+    reading = threading.BoundedSemaphore(_SLACK_READING)
 
     async def alertmanager(request: Request) -> Response:
         if not _has_token(request, door.webhook_token):
@@ -81,7 +91,14 @@ def build(door: Door) -> Starlette:
     async def slack(request: Request) -> Response:
         if door.slack is None:
             return _problem(404, "HTTP mode is off; the bot uses Socket Mode.")
-        body = await _read(request, _SLACK_CAP)
+        if not _may_be_slack(request):
+            return _problem(401, "This door is for requests that Slack signed.")
+        if not reading.acquire(blocking=False):
+            return _problem(503, "Too many requests at once; nothing of this one was done.")
+        try:
+            body = await _read(request, _SLACK_CAP)
+        finally:
+            reading.release()
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError:
@@ -89,6 +106,10 @@ def build(door: Door) -> Starlette:
         status, headers, answer = await run_in_threadpool(door.slack, text, dict(request.headers))
         flat = {name: ", ".join(values) for name, values in headers.items() if name.lower() != "content-length"}
         return Response(answer, status_code=status, headers=flat)
+
+    async def alive(_: Request) -> Response:
+        # Asked on the event loop itself: it must be answered when every thread waits for the database.
+        return _health_answer(door.alive())
 
     async def metrics(_: Request) -> Response:
         return PlainTextResponse(
@@ -99,20 +120,35 @@ def build(door: Door) -> Starlette:
         routes=[
             Route("/webhooks/alertmanager", alertmanager, methods=["POST"]),
             Route("/slack/events", slack, methods=["POST"]),
-            Route("/healthz", _health(door.alive)),
+            Route("/healthz", alive),
             Route("/readyz", _health(door.ready)),
             Route("/metrics", metrics),
         ],
-        exception_handlers={TooLarge: _too_large, ClientDisconnect: _gone, StoreDown: _down},
+        exception_handlers={
+            TooLarge: _too_large,
+            TooSlow: _too_slow,
+            ClientDisconnect: _gone,
+            StoreDown: _down,
+        },
     )
 
 
 def _health(ask: Callable[[], Health]) -> Callable[[Request], Awaitable[Response]]:
     async def answer(_: Request) -> Response:
-        health = await run_in_threadpool(ask)
-        return JSONResponse({"ok": health.ok, **health.facts}, status_code=200 if health.ok else 503)
+        return _health_answer(await run_in_threadpool(ask))
 
     return answer
+
+
+def _health_answer(health: Health) -> Response:
+    return JSONResponse({"ok": health.ok, **health.facts}, status_code=200 if health.ok else 503)
+
+
+def _may_be_slack(request: Request) -> bool:
+    """Whether it is worth reading: signed at all, with a time that is one. Whether it is genuine, Bolt says."""
+    stamp = request.headers.get("x-slack-request-timestamp", "")
+    signature = request.headers.get("x-slack-signature", "")
+    return stamp.isascii() and stamp.isdigit() and len(stamp) <= 12 and signature.isascii() and bool(signature)
 
 
 def _has_token(request: Request, token: str) -> bool:
@@ -129,11 +165,15 @@ async def _read(request: Request, cap: int) -> bytes:
         raise TooLarge
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > cap:
-            raise TooLarge
-        parts.append(part)
+    try:
+        async with asyncio.timeout(READ_WITHIN_S):
+            async for part in request.stream():
+                size += len(part)
+                if size > cap:
+                    raise TooLarge
+                parts.append(part)
+    except TimeoutError:
+        raise TooSlow from None
     return b"".join(parts)
 
 
@@ -143,6 +183,11 @@ def _problem(status: int, text: str) -> Response:
 
 async def _too_large(_: Request, __: Exception) -> Response:
     return _problem(413, "The body is too large.")
+
+
+async def _too_slow(_: Request, __: Exception) -> Response:
+    # 5xx, because Alertmanager sends again after nothing else.
+    return _problem(503, f"The body did not arrive within {READ_WITHIN_S:.0f} s; nothing was stored. Send it again.")
 
 
 async def _gone(_: Request, __: Exception) -> Response:

@@ -14,8 +14,11 @@ from typing import cast
 from bot.engine import Engine
 from bot.policy import ModelProfile, System, WorkloadProfile
 from bot.ports import RELEASED, Backends, Foreign, ModelRegistry, ModelServer, Move, Releases
+from bot.store import StoreDown
 
 log = logging.getLogger("mlops.ledger")
+
+_FAR_BACK = 500
 
 
 class Ledger:
@@ -74,9 +77,18 @@ class Ledger:
                 log.warning("ledger: %s of %s: %s", what, about, problem.sentence, extra={"action": "ledger_blind"})
                 self._silent.add(key)
             return 0
+        except StoreDown:
+            raise
+        except Exception:  # a fault in one backend's code must not blind the ledger to all the others
+            if key not in self._silent:
+                log.exception("ledger: %s of %s failed", what, about, extra={"action": "ledger_blind"})
+                self._silent.add(key)
+            return 0
         self._silent.discard(key)
         now = self._engine.now()
-        before = next((move for move in self._engine.store.moves(system.name, about) if move.what == what), None)
+        # Far back: another fact about the same thing may have moved many times since this one did.
+        known = self._engine.store.moves(system.name, about, limit=_FAR_BACK)
+        before = next((move for move in known if move.what == what), None)
         seen_at = self._last_look.get(key) or (before.latest_at if before else now)
         self._last_look[key] = now
         if before is not None and before.to == value:

@@ -22,13 +22,14 @@ class Pump:
         self._do = do
         self._busy: set[Future[None]] = set()
         self._lock = threading.Lock()
+        self._closing = False
         self._pool = ThreadPoolExecutor(max_workers=hands, thread_name_prefix=name)
 
     def round(self) -> int:
         """Claim and hand out what is due. Returns how many jobs were begun."""
         with self._lock:
             free = self._hands - len(self._busy)
-            if free <= 0:
+            if free <= 0 or self._closing:
                 return 0
             jobs = self._claim(free)
             for job in jobs:
@@ -40,6 +41,7 @@ class Pump:
     def drain(self, timeout_s: float) -> bool:
         """Wait for what is under way; True when nothing is left."""
         with self._lock:
+            self._closing = True  # what is claimed from now on could only be dropped
             busy = set(self._busy)
         left = wait(busy, timeout=timeout_s).not_done
         self._pool.shutdown(wait=False, cancel_futures=True)

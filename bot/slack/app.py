@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -16,6 +18,7 @@ from typing import Any
 from slack_bolt import App, BoltRequest
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk import WebClient
+from slack_sdk.errors import SlackClientError
 
 from bot.desk import Asker, Desk, Reply
 from bot.engine import key_of
@@ -30,6 +33,7 @@ log = logging.getLogger("mlops.slack")
 
 ANSWER_WITHIN_S = 0.07  # leaves room for the way back within the 100 ms that people notice
 CLICK_WITHIN_S = 2.0  # Slack waits three seconds for a click's acknowledgement
+_LISTENERS, _DESKS = 32, 16
 _STORE_DOWN = "My database cannot be reached, so nothing was changed. Try again in a minute; the operators can see it."
 _BROKEN = (
     "That failed inside the bot, and it is in the log as {code}. Nothing more is done; try again or ask the operators."
@@ -44,25 +48,48 @@ class SlackDoor:
         self._desk = desk
         self._client = client
         self._team_id = team_id
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="desk")
+        self._pool = ThreadPoolExecutor(max_workers=_DESKS, thread_name_prefix="desk")
         self._sockets: list[SocketModeHandler] = []
+        self._connecting: SocketModeHandler | None = None
+        self._is_signed = bool(signing_secret)
         self.app = App(
-            client=client, signing_secret=signing_secret or "unused-in-socket-mode", token_verification_enabled=False,
+            # Without a secret of ours nobody may know the one that is used.
+            client=client, signing_secret=signing_secret or secrets.token_hex(32), token_verification_enabled=False,
             request_verification_enabled=True, logger=logging.getLogger("mlops.bolt"),
+            # Bolt's five hands would all be waiting for a slow database, and the sixth request without an answer.
+            listener_executor=ThreadPoolExecutor(max_workers=_LISTENERS, thread_name_prefix="bolt"),
         )  # fmt: skip
         self._listen()
 
     def handle_http(self, body: str, headers: Mapping[str, str]) -> tuple[int, dict[str, list[str]], str]:
         """One request of Slack's HTTP mode: status, headers, body. The signature is checked by Bolt."""
+        if not self._is_signed or not _is_stamped(headers):
+            return 401, {"content-type": ["text/plain"]}, "This request is not signed by Slack as it should be."
         answer = self.app.dispatch(BoltRequest(body=body, headers=dict(headers)))
         return answer.status, {name: list(values) for name, values in answer.headers.items()}, answer.body
 
     def connect(self, app_token: str, api_url: str, connections: int) -> None:
         """Open the Socket Mode connections that are not open yet. Raises what the SDK raises when Slack is down."""
         while len(self._sockets) < connections:
-            handler = SocketModeHandler(self.app, app_token, web_client=web_client(app_token, api_url))
+            # One that could not connect is used again: each has threads of its own, and an outage may be long.
+            handler = self._connecting or SocketModeHandler(
+                self.app, app_token, web_client=web_client(app_token, api_url)
+            )
+            self._connecting = handler
+            handler.client.wss_uri = None  # an address is good for one try
             handler.connect()  # type: ignore[no-untyped-call]
             self._sockets.append(handler)
+            self._connecting = None
+
+    def disconnect(self) -> None:
+        """Close the sockets; `connect` opens new ones. Side by side, because each takes its time."""
+        handlers = [*self._sockets, *([self._connecting] if self._connecting else [])]
+        self._sockets, self._connecting = [], None
+        closing = [threading.Thread(target=handler.close, daemon=True) for handler in handlers]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join(timeout=5)
 
     @property
     def connected(self) -> int:
@@ -70,9 +97,8 @@ class SlackDoor:
         return sum(handler.client.is_connected() for handler in self._sockets)
 
     def close(self) -> None:
-        """Close the sockets; requests under way are finished."""
-        for handler in self._sockets:
-            handler.close()  # type: ignore[no-untyped-call]
+        """Close the sockets for good; requests under way are finished."""
+        self.disconnect()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _listen(self) -> None:
@@ -112,12 +138,14 @@ class SlackDoor:
         text = _MENTION.sub("", str(event.get("text") or ""))
         thread = str(event.get("thread_ts") or "")
         channel = str(event.get("channel") or "")
-        who = self._who(str(body.get("team_id") or event.get("team") or ""), str(event.get("user") or ""))
+        # In a shared channel `body` names the team that we belong to; the person's own is in the event.
+        team = str(event.get("user_team") or event.get("team") or body.get("team_id") or "")
+        who = self._who(team, str(event.get("user") or ""))
         asker = Asker(who=who, channel=channel, thread_ts=thread, request=_request(body))
         reply = self._answer(lambda: self._say(text, asker))
 
         def tell(words: str) -> None:
-            self._client.chat_postEphemeral(channel=channel, user=who.user_id, text=words, thread_ts=thread or None)
+            self._whisper(channel, who.user_id, words, thread)
 
         if reply.text:
             tell(reply.text)
@@ -163,9 +191,9 @@ class SlackDoor:
             case OnIncident() if name == "escalate" or (name == "more" and choice == "escalate"):
                 return self._desk.click_escalate(target.incident_id, target.epoch, asker)
             case OnIncident() if name == "resolve":
-                return self._desk.say(f"resolve {target.incident_id}", asker)
+                return self._say(f"resolve {target.incident_id}", asker)
             case OnIncident() if name == "details":
-                return self._desk.say(f"incident {target.incident_id}", asker)
+                return self._say(f"incident {target.incident_id}", asker)
             case OnIncident() if name == "more":
                 return self._desk.click_more(target.incident_id, choice, asker)
             case OnIncident() if name.startswith("act:"):
@@ -174,15 +202,11 @@ class SlackDoor:
 
     def _on_reject(self, ack: Any, body: dict[str, Any], client: WebClient, action: dict[str, Any]) -> None:
         ack()
-        client.views_open(
-            trigger_id=body["trigger_id"], view=forms.reject(str(action.get("value") or ""), _origin(body))
-        )
+        self._open(client, body, forms.reject(str(action.get("value") or ""), _origin(body)))
 
     def _on_glass(self, ack: Any, body: dict[str, Any], client: WebClient, action: dict[str, Any]) -> None:
         ack()
-        client.views_open(
-            trigger_id=body["trigger_id"], view=forms.glass(str(action.get("value") or ""), _origin(body))
-        )
+        self._open(client, body, forms.glass(str(action.get("value") or ""), _origin(body)))
 
     def _on_reject_reason(self, ack: Any, body: dict[str, Any], view: dict[str, Any]) -> None:
         target = parse_value(forms.carried(view)[0])
@@ -206,7 +230,7 @@ class SlackDoor:
     def _on_declare_shortcut(self, ack: Any, body: dict[str, Any], client: WebClient) -> None:
         ack()
         text = str((body.get("message") or {}).get("text") or "")
-        client.views_open(trigger_id=body["trigger_id"], view=forms.declare(text, _origin(body)))
+        self._open(client, body, forms.declare(text, _origin(body)))
 
     def _on_declared(self, ack: Any, body: dict[str, Any], view: dict[str, Any]) -> None:
         asker = self._asker(body)
@@ -214,6 +238,25 @@ class SlackDoor:
         self._finish(ack, body, view, self._answer(lambda: self._desk.declare(level, title, asker)), field="title")
 
     # answering
+
+    def _open(self, client: WebClient, body: dict[str, Any], view: dict[str, Any]) -> None:
+        """Open a dialog; when Slack will not, say so, because to the person nothing happened."""
+        try:
+            client.views_open(trigger_id=str(body.get("trigger_id") or ""), view=view)
+        except (SlackClientError, OSError) as problem:
+            log.warning("a dialog could not be opened: %s", type(problem).__name__, extra={"action": "no_dialog"})
+            channel, thread = _origin(body)
+            user = str((body.get("user") or {}).get("id") or "")
+            self._whisper(channel, user, "Slack did not open the dialog, and nothing was done. Click again.", thread)
+
+    def _whisper(self, channel: str, user: str, words: str, thread: str) -> None:
+        """Tell one person; a channel that we cannot write to costs the words only."""
+        if not channel or not user or not words:
+            return
+        try:
+            self._client.chat_postEphemeral(channel=channel, user=user, text=words, thread_ts=thread or None)
+        except (SlackClientError, OSError) as problem:
+            log.warning("an answer could not be shown: %s", type(problem).__name__, extra={"action": "not_told"})
 
     def _finish(
         self, ack: Any, body: dict[str, Any], view: dict[str, Any], reply: Reply, field: str = "reason"
@@ -225,8 +268,7 @@ class SlackDoor:
         ack()
         _, channel, thread = forms.carried(view)
         user = str((body.get("user") or {}).get("id") or "")
-        if channel:
-            self._client.chat_postEphemeral(channel=channel, user=user, text=reply.text, thread_ts=thread or None)
+        self._whisper(channel, user, reply.text, thread)
 
     def _say(self, text: str, asker: Asker) -> Reply:
         """Answer a command. People of other workspaces in a shared channel may not even look."""
@@ -250,8 +292,11 @@ class SlackDoor:
             tell(self._answer(reply.later).text)
 
     def _asker(self, body: dict[str, Any], channel: str = "") -> Asker:
-        team = str(body.get("team_id") or (body.get("team") or {}).get("id") or "")
-        user = str(body.get("user_id") or (body.get("user") or {}).get("id") or "")
+        # A click's `team` is where it happened; the person's own team is with the person.
+        found = body.get("user")
+        person: dict[str, Any] = found if isinstance(found, dict) else {}
+        team = str(body.get("team_id") or person.get("team_id") or (body.get("team") or {}).get("id") or "")
+        user = str(body.get("user_id") or person.get("id") or "")
         origin_channel, thread = _origin(body)
         who = self._who(team, user)
         return Asker(who=who, channel=channel or origin_channel, thread_ts=thread, request=_request(body))
@@ -266,6 +311,13 @@ class SlackDoor:
 def _request(body: dict[str, Any]) -> str:
     """Slack's id of the request, the same however often it is delivered; "" when there is none."""
     return str(body.get("event_id") or body.get("trigger_id") or "")
+
+
+def _is_stamped(headers: Mapping[str, str]) -> bool:
+    """Whether time and signature have the form they must have; the SDK takes that for granted."""
+    given = {name.lower(): value for name, value in headers.items()}
+    stamp = given.get("x-slack-request-timestamp", "")
+    return stamp.isascii() and stamp.isdigit() and len(stamp) <= 12 and given.get("x-slack-signature", "").isascii()
 
 
 def _soon(future: Future[Reply], within_s: float) -> Reply | None:

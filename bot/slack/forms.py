@@ -63,7 +63,7 @@ def carried(view: dict[str, Any]) -> tuple[str, str, str]:
     try:
         found = json.loads(view.get("private_metadata") or "{}")
         return str(found.get("value", "")), str(found.get("channel", "")), str(found.get("thread", ""))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return "", "", ""
 
 
