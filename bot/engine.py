@@ -22,12 +22,13 @@ from bot.model import SYSTEM, Alert, Incident, IncidentKind, Severity, Subject, 
 from bot.policy import Policy
 from bot.policy.approval import refuse
 from bot.runbook import Runbook, choose
-from bot.store import Conflict, Store, Timer, Tx
+from bot.store import Conflict, Store, StoreDown, Timer, Tx
 
 log = logging.getLogger("mlops.engine")
 
 DUPLICATE = Why(code="duplicate", text="This was handled before.")
 MakeEvent = Callable[["Facts", Incident], Event]
+_TRIES = 4  # of a transaction that somebody else's made impossible; each try reads anew
 
 
 class Facts:
@@ -91,26 +92,22 @@ class Engine:
         `key`: events with a key are handled once for ever, however often they are delivered. Raises StoreDown when the
         database cannot take it; nothing is stored then.
         """
-        now = self.now()
-        try:
-            with self.store.begin() as tx:
-                if key and not tx.once(key, now):
-                    return Decision(incident=None, effects=(), why=DUPLICATE)
-                incident = tx.incident(incident_id)
-                made = event(Facts(tx, now), incident) if callable(event) and incident is not None else event
-                if callable(made):
-                    return decide(None, ev.Noted(by=Who(team_id="-", user_id="-"), text=""), now, self.policy)
-                decision = decide(incident, made, now, self.policy)
-                tx.save(decision, now)
-        except Conflict:
-            return self._lost_the_lock(incident_id, event)
-        self._tell(decision)
-        return decision
+        for _ in range(_TRIES):
+            try:
+                decision = self._apply(incident_id, event, key)
+            except Conflict as problem:  # somebody else was first: what they did is read now, and judged
+                log.info("%s: %s", incident_id, problem, extra={"action": "conflict", "incident": incident_id})
+                continue
+            self._tell(decision)
+            return decision
+        return self._lost_the_lock(incident_id, event)
 
-    def open_incident(self, declared: Callable[[str], ev.Declared], key: str) -> Decision:
-        """Open an incident by hand, or find the open one with the same key."""
+    def open_incident(self, declared: Callable[[str], ev.Declared], key: str, *, once: str = "") -> Decision:
+        """Open an incident by hand, or find the open one with the same key. `once`: as `key` of `apply`."""
         now = self.now()
         with self.store.begin() as tx:
+            if once and not tx.once(once, now):
+                return Decision(incident=None, effects=(), why=DUPLICATE)
             tx.lock_key(key)
             found = tx.incident_for_key(key, now, timedelta(0))
             event = declared(found.id if found else tx.next_id("INC"))
@@ -119,11 +116,40 @@ class Engine:
         self._tell(decision)
         return decision
 
+    def open_change(self, declared: Callable[[str], ev.Declared], asked: MakeEvent, *, key: str = "") -> Decision:
+        """Open a thread for a guarded action that belongs to no incident, and ask for it, in one transaction.
+
+        Two transactions would leave a thread without a plan open for ever when the process ends between them.
+        """
+        now = self.now()
+        with self.store.begin() as tx:
+            if key and not tx.once(key, now):
+                return Decision(incident=None, effects=(), why=DUPLICATE)
+            opened = decide(None, declared(tx.next_id("INC")), now, self.policy)
+            tx.save(opened, now)
+            if opened.incident is None:
+                return opened
+            decision = decide(opened.incident, asked(Facts(tx, now), opened.incident), now, self.policy)
+            tx.save(decision, now)
+        self._tell(decision)
+        return decision
+
     def take_in(self, incoming: Sequence[Incoming], quarantined: Sequence[tuple[str, str]], truncated: int) -> Intake:
         """Store a notification's alerts and what follows from them, in one transaction.
 
-        Returns only after the commit. A repeat of what is known changes nothing but a counter.
+        Returns only after the commit. A repeat of what is known changes nothing but a counter. Raises StoreDown.
         """
+        for _ in range(_TRIES):
+            try:
+                taken = self._take_in(incoming, quarantined, truncated)
+            except Conflict as problem:  # another replica stored the same alert in the same instant
+                log.info("a notification is stored again: %s", problem, extra={"action": "conflict"})
+                continue
+            self.work_to_do.set()
+            return taken
+        raise StoreDown("Other writers were faster several times in a row; nothing of this was stored. Send it again.")
+
+    def _take_in(self, incoming: Sequence[Incoming], quarantined: Sequence[tuple[str, str]], truncated: int) -> Intake:
         now = self.now()
         incidents: list[str] = []
         with self.store.begin() as tx:
@@ -141,7 +167,6 @@ class Engine:
             counts = _counts([verdict.verdict for verdict in verdicts], len(quarantined))
             for name, number in counts.items():
                 tx.count(name, number)
-        self.work_to_do.set()
         told = tuple(
             {"fingerprint": item.alert.fingerprint, "verdict": verdict.verdict}
             for item, verdict in zip(incoming, verdicts, strict=True)
@@ -201,6 +226,15 @@ class Engine:
                     incident_id=incident_id, now=now,
                 )  # fmt: skip
 
+    def note_undelivered(self, incident_id: str, kind: str, target: str, why: str) -> None:
+        """Write down that a message was given up, so that somebody who reads the timeline sees it."""
+        now = self.now()
+        with self.store.begin() as tx:
+            tx.record(
+                kind="undelivered", by=SYSTEM, text=f"a {kind} to {target} was given up: Slack says {why}",
+                data={"code": why}, incident_id=incident_id, now=now,
+            )  # fmt: skip
+
     def forget(self, keep: timedelta) -> None:
         """Drop event keys, ended timers and settled messages that are older than `keep`."""
         self.store.prune(self.now(), keep)
@@ -209,7 +243,7 @@ class Engine:
         """Handle every timer that is due. Returns how many fired."""
         fired = 0
         while due := self.store.due_timers(self.now()):
-            done = sum(self._fire(timer) for timer in due)
+            done = sum(self._fire_alone(timer) for timer in due)
             fired += done
             if not done:  # another replica has them all, or the store refuses: the next tick comes
                 break
@@ -219,7 +253,12 @@ class Engine:
         """Prove that every open incident has a live next step; repair those that have none. Returns what was wrong."""
         found = self.store.overdue(self.now(), timedelta(seconds=60))
         for incident_id in found.unattended:
-            self.apply(incident_id, ev.Unattended())
+            try:
+                self.apply(incident_id, ev.Unattended())
+            except StoreDown:
+                raise
+            except Exception:  # one that cannot be repaired must not keep the others from it
+                log.exception("%s could not be repaired", incident_id, extra={"action": "repair_failed"})
         problems = [f"{incident_id} had no live next step; repaired" for incident_id in found.unattended]
         if found.timers:
             problems.append(f"{found.timers} timers are more than a minute late")
@@ -228,6 +267,32 @@ class Engine:
         for problem in problems:
             log.error("auditor: %s", problem, extra={"action": "auditor_found"})
         return problems
+
+    def _apply(self, incident_id: str, event: Event | MakeEvent, key: str) -> Decision:
+        now = self.now()
+        with self.store.begin() as tx:
+            if key and not tx.once(key, now):
+                return Decision(incident=None, effects=(), why=DUPLICATE)
+            incident = tx.incident(incident_id)
+            made = event(Facts(tx, now), incident) if callable(event) and incident is not None else event
+            if callable(made):
+                return decide(None, ev.Noted(by=Who(team_id="-", user_id="-"), text=""), now, self.policy)
+            decision = decide(incident, made, now, self.policy)
+            tx.save(decision, now)
+        return decision
+
+    def _fire_alone(self, timer: Timer) -> bool:
+        """Fire one timer; whatever goes wrong with it, the ones behind it still fire."""
+        try:
+            return self._fire(timer)
+        except StoreDown:
+            raise
+        except Exception:
+            log.exception(
+                "timer %s of %s failed; it is tried again", timer.kind, timer.incident_id,
+                extra={"action": "timer_failed", "incident": timer.incident_id},
+            )  # fmt: skip
+            return False
 
     def _fire(self, timer: Timer) -> bool:
         now = self.now()

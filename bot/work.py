@@ -18,9 +18,9 @@ from datetime import timedelta
 
 from bot import events as ev
 from bot.engine import Engine
-from bot.model import Finding, Incident, Outcome, Plan, Step, StepState, Subject
+from bot.model import Draft, Finding, Incident, Outcome, Plan, Step, StepState, Subject
 from bot.ports import Action, Backends, Diagnostic, Foreign, Refusal, Scene, Seen
-from bot.store import Job
+from bot.store import Job, StoreDown
 
 log = logging.getLogger("mlops.work")
 
@@ -29,6 +29,7 @@ DRAW_TRIES = 3
 STEP_TRIES = 5
 SILENCE = timedelta(minutes=2)  # how long a step's target may be silent before the step is called unknown
 _PAUSE = timedelta(seconds=2)
+_AFTER_FAULT = timedelta(seconds=10)
 _CALL_MARGIN = timedelta(seconds=12)  # a step's foreign calls take no longer; less lease than that: give the work up
 
 
@@ -45,7 +46,9 @@ class Worker:
         self._diagnostics = diagnostics
         self._backends = backends
         self._draw = draw
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="diagnostic")
+        # Room for every question of several incidents at once: one backend that hangs must not use up all hands.
+        hands = max(8, 6 * len(diagnostics))
+        self._pool = ThreadPoolExecutor(max_workers=hands, thread_name_prefix="diagnostic")
 
     def do(self, job: Job) -> None:
         """Carry out one job and settle its row. Raises StoreDown only; the job comes again after its lease."""
@@ -53,6 +56,13 @@ class Worker:
             again = self._dispatch(job)
         except Foreign as problem:
             self._store.try_later(job, self._engine.now() + _PAUSE, problem.sentence)
+            return
+        except StoreDown:
+            raise
+        except Exception as problem:
+            # A fault of ours must not hold the row until its lease ends, nor stop the ones behind it.
+            log.exception("%s %s failed", job.kind, job.id, extra={"action": "work_failed"})
+            self._store.try_later(job, self._engine.now() + _AFTER_FAULT, f"inside the bot: {type(problem).__name__}")
             return
         if again is None:
             self._store.delivered(job, self._engine.now())
@@ -144,13 +154,23 @@ class Worker:
         plan = incident.plan(str(job.payload["plan_id"]))
         if plan is None or plan.is_ended or plan.draft is not None:
             return
-        action = self._actions[plan.action]
+        drawn: Draft | Refusal
         try:
-            drawn = action.draw(self.scene(incident, plan.subject), plan.request)
+            drawn = self._actions[plan.action].draw(self.scene(incident, plan.subject), plan.request)
         except Foreign as problem:
             if job.attempt < DRAW_TRIES:
                 raise
             drawn = Refusal(why=f"No plan: {problem.sentence} Nothing was changed; ask again when it answers.")
+        except StoreDown:
+            raise
+        except Exception:
+            # Nobody would ever hear of a plan that cannot be drawn, and it would stand in the way of the next one.
+            log.exception("%s of %s cannot be drawn", plan.action, plan.id, extra={"action": "draw_failed"})
+            if job.attempt < DRAW_TRIES:  # perhaps a newer replica can
+                raise
+            drawn = Refusal(
+                why=f"No plan: {plan.action} failed inside the bot; the log has the detail. Nothing was changed."
+            )
         if isinstance(drawn, Refusal):
             self._engine.apply(incident.id, ev.PlanRefused(plan_id=plan.id, why=drawn.why))
         else:
