@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from bot import events as ev
 from bot.effects import Decision
-from bot.engine import DUPLICATE, Engine, change_of
+from bot.engine import DUPLICATE, Engine, Facts, change_of
 from bot.model import Incident, IncidentState, Plan, Severity, Subject, Who
 from bot.policy import Policy, System
 from bot.policy.approval import may_request, may_steer, rule_for
@@ -22,6 +22,9 @@ from bot.work import Worker
 from handlers import commands as cmd
 
 _SENTENCE_CAP = 1_500  # the longest of ours says why each of many versions was passed over
+
+
+_MENU = frozenset({"snooze", "snooze_1h", "takeover", "escalate", "resolve", "unack", "diagnose", "runbook"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +117,7 @@ class Desk:
     def click_more(self, incident_id: str, choice: str, asker: Asker) -> Reply:
         """A choice from the headline's overflow menu: the same words as typed."""
         words = {"snooze": "snooze 1h", "snooze_1h": "snooze 1h", "takeover": "ack"}.get(choice, choice)
-        if words.split()[0] not in {verb.name for verb in self.verbs}:
+        if choice not in _MENU:
             return Reply(text="This menu is from an older message; use the current headline.", refused=True)
         return self.say(f"{words} {incident_id}", asker)
 
@@ -185,13 +188,14 @@ class Desk:
         found = self._store.incidents(open_only=True)
         if not found:
             return Reply(text="Nothing is wrong that I know of: no open incident.")
-        return Reply(text="\n".join(_line(incident) for incident in found[:20]))
+        more = [f"…and {len(found) - 20} or more others."] if len(found) > 20 else []
+        return Reply(text=_head([*(_line(incident) for incident in found[:20]), *more]))
 
     def _say_incidents(self, command: cmd.Command, asker: Asker) -> Reply:
         if "all" not in command.words:
             return self._say_status(command, asker)
         found = self._store.incidents(limit=20)
-        return Reply(text="\n".join(_line(incident) for incident in found) or "There has been no incident yet.")
+        return Reply(text=_head([_line(incident) for incident in found]) or "There has been no incident yet.")
 
     def _say_incident(self, command: cmd.Command, asker: Asker) -> Reply:
         found = self._find(command, asker)
@@ -288,8 +292,9 @@ class Desk:
         return self._steer(command, asker, lambda _: ev.EscalateClicked(by=asker.who))
 
     def _say_resolve(self, command: cmd.Command, asker: Asker) -> Reply:
-        _, words = cmd.take_incident(command.words)
-        return self._steer(command, asker, lambda _: ev.Resolved(by=asker.who, note=" ".join(words)))
+        incident_id, words = cmd.take_incident_before(command.words)
+        about = cmd.Command(verb=command.verb, words=(incident_id,) if incident_id else ())
+        return self._steer(about, asker, lambda _: ev.Resolved(by=asker.who, note=" ".join(words)))
 
     def _say_reopen(self, command: cmd.Command, asker: Asker) -> Reply:
         incident_id, _ = cmd.take_incident(command.words)
@@ -300,8 +305,9 @@ class Desk:
     def _say_note(self, command: cmd.Command, asker: Asker) -> Reply:
         if not command.text:
             return Reply(text="What should I note? `/mlops note disk was full at 14:02`.", refused=True)
-        _, words = cmd.take_incident(command.words)
-        return self._steer(command, asker, lambda _: ev.Noted(by=asker.who, text=" ".join(words)))
+        incident_id, words = cmd.take_incident_before(command.words) if len(command.words) > 1 else ("", command.words)
+        about = cmd.Command(verb=command.verb, words=(incident_id,) if incident_id else ())
+        return self._steer(about, asker, lambda _: ev.Noted(by=asker.who, text=" ".join(words)))
 
     def _say_assign(self, command: cmd.Command, asker: Asker) -> Reply:
         name, words = cmd.take_user(command.words)
@@ -313,12 +319,14 @@ class Desk:
         return self._steer(rest, asker, lambda _: ev.Assigned(by=asker.who, to=person.who))
 
     def _say_severity(self, command: cmd.Command, asker: Asker) -> Reply:
-        _, words = cmd.take_incident(command.words)
+        named, words = cmd.take_incident_before(command.words)
         level = cmd.severity(words[0]) if words else None
         if level is None:
             return Reply(text="Which one? `/mlops severity P1 users see errors`.", refused=True)
-        reason = " ".join(words[1:])
-        return self._steer(command, asker, lambda _: ev.SeverityChanged(by=asker.who, to=level, reason=reason))
+        also_named, words = cmd.take_incident_before(words[1:])
+        about = cmd.Command(verb=command.verb, words=tuple(one for one in (named or also_named,) if one))
+        reason = " ".join(words)
+        return self._steer(about, asker, lambda _: ev.SeverityChanged(by=asker.who, to=level, reason=reason))
 
     def _say_snooze(self, command: cmd.Command, asker: Asker) -> Reply:
         found = next((cmd.span(word) for word in command.words if cmd.span(word)), None)
@@ -355,8 +363,9 @@ class Desk:
                 severity=severity,
             ),
             key,
+            once=asker.key("declare"),
         )
-        return Reply(text=_why(decision), refused=decision.why.refused)
+        return _told(decision, _why(decision))
 
     def home(self, who: Who) -> list[tuple[str, list[str]]]:
         """What this person needs to see first: what waits for them, then what is open."""
@@ -429,16 +438,33 @@ class Desk:
         systems += [system for system in self.policy.systems.values() if system not in systems]
         nothing = "No system is set up, so there is nothing to act on. Add a folder to runbooks/."
         refusal = Refusal(why="" if systems else nothing)
+        able: list[tuple[System, str, dict[str, str]]] = []
         for system in systems:
             parsed = action.parse(words, system)
             if isinstance(parsed, Refusal):
                 refusal = parsed if not refusal.why or "Did you mean" in parsed.why else refusal
-                continue
-            name, request = parsed
-            subject = _subject(system, name)
-            incident = here if here is not None and here.subject.label == name else self._open_about(system, name)
-            return self._ask_for(action, incident, subject, request, asker)
-        return Reply(text=spoken(refusal.why, _SENTENCE_CAP), refused=True)
+            else:
+                able.append((system, *parsed))
+        if not able:
+            return Reply(text=spoken(refusal.why, _SENTENCE_CAP), refused=True)
+        chosen = self._chosen([(system, name) for system, name, _ in able], here)
+        if isinstance(chosen, Reply):
+            return chosen
+        system, name, request = next(one for one in able if one[0] is chosen)
+        incident = here if here is not None and here.subject.label == name else self._open_about(system, name)
+        return self._ask_for(action, incident, _subject(system, name), request, asker)
+
+    def _chosen(self, able: Sequence[tuple[System, str]], here: Incident | None) -> System | Reply:
+        """Of the systems that know the name: the only one, the thread's, or the only one with an open incident."""
+        systems = [system for system, _ in able]
+        near = [system for system in systems if here is not None and system.name == here.subject.system]
+        wrong = [system for system, name in able if self._open_about(system, name) is not None]
+        for found in (near, systems, wrong):
+            if len(found) == 1:
+                return found[0]
+        known = ", ".join(system.name for system in systems)
+        text = f"{able[0][1]} is in more than one system: {known}. Say it in the thread of the incident you mean."
+        return Reply(text=spoken(text), refused=True)
 
     def _ask_for(
         self,
@@ -453,30 +479,24 @@ class Desk:
         if allowed.refused:
             self._engine.note_refusal(allowed, asker.who, incident.id if incident else "", action.name)
             return Reply(text=allowed.text, refused=True)
-        if incident is None:
-            incident = self._open_change(action, subject, asker)
-        decision = self._engine.apply(
-            incident.id,
-            lambda facts, _: ev.ActionRequested(
+
+        def asked(facts: Facts, _: Incident) -> ev.Event:
+            return ev.ActionRequested(
                 plan_id=facts.new_plan_id(), action=action.name, subject=subject, request=request, by=asker.who,
                 reason=reason, frozen=facts.frozen(subject.system),
-            ),
-            key=asker.key("action"),
-        )  # fmt: skip
-        if decision.why.refused:
-            return Reply(text=_why(decision), refused=True)
-        return _told(decision, f"{_why(decision)} The card comes into the thread of {incident.id}.")
+            )  # fmt: skip
 
-    def _open_change(self, action: Action, subject: Subject, asker: Asker) -> Incident:
-        title = f"{action.name} {subject.label}"
-        decision = self._engine.open_incident(
-            lambda incident_id: change_of(incident_id, subject, asker.who, title),
-            key=f"change:{subject.system}/{subject.label}",
-        )
-        if decision.incident is None:
-            message = "a change could not be opened"
-            raise RuntimeError(message)
-        return decision.incident
+        key = asker.key("action")
+        if incident is not None:
+            decision = self._engine.apply(incident.id, asked, key=key)
+        else:
+            title = f"{action.name} {subject.label}"
+            decision = self._engine.open_change(
+                lambda incident_id: change_of(incident_id, subject, asker.who, title), asked, key=key
+            )
+        if decision.why.refused or decision.incident is None:
+            return _told(decision, _why(decision))
+        return _told(decision, f"{_why(decision)} The card comes into the thread of {decision.incident.id}.")
 
     # finding
 
@@ -608,6 +628,15 @@ def _line(incident: Incident) -> str:
     owner = f"@{harmless(incident.owner.name, 80)}" if incident.owner else "nobody yet"
     about = f"{harmless(incident.subject.label, 80)} · {harmless(incident.title, 150)}"
     return f"• *{incident.id}* {incident.severity} {incident.state} · {about} · {owner}"
+
+
+def _head(lines: Sequence[str], cap: int = 2_900) -> str:
+    """The first lines that fit into one message section; says how many were left out."""
+    kept = list(lines)
+    while len(kept) > 1 and sum(len(line) + 1 for line in kept) > cap:
+        kept.pop()
+    left_out = len(lines) - len(kept)
+    return "\n".join([*kept, *([f"({left_out} more lines are left out)"] if left_out else [])])
 
 
 def _fit(lines: Sequence[str], cap: int = 2_900) -> str:

@@ -20,6 +20,7 @@ MAX_CHARS = 2_000  # longer than anything a person types
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"})
 _SPAN = re.compile(r"^(?:(\d{1,4})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?$")
 _INCIDENT = re.compile(r"^(?:inc-?)?#?(\d{1,9})$", re.IGNORECASE)
+_PLAINLY = re.compile(r"^(?:inc-?|#)(\d{1,9})$", re.IGNORECASE)
 _USER = re.compile(r"^<@([A-Z0-9]{2,20})(?:\|[^>]*)?>$")
 
 
@@ -105,6 +106,17 @@ def take_incident(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         if match:
             return f"INC-{int(match[1])}", (*words[:index], *words[index + 1 :])
     return "", tuple(words)
+
+
+def take_incident_before(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The incident named before a person's own words: "INC-7 disk was full" names one, "3 users complained" none.
+
+    A bare number counts only when nothing follows it: in a sentence it is just a number.
+    """
+    match = _PLAINLY.match(words[0]) if words else None
+    if match is None and len(words) == 1:
+        match = _INCIDENT.match(words[0])
+    return (f"INC-{int(match[1])}", tuple(words[1:])) if match else ("", tuple(words))
 
 
 def take_user(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
