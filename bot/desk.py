@@ -6,6 +6,7 @@ one specific sentence, what happens; work that needs a foreign system follows as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from bot.words import escaped, harmless, spoken
 from bot.work import Worker
 from handlers import commands as cmd
 
+_ADDRESS = re.compile(r"\b(user|channel):([#\w-]+)")  # how a page's target stands in the audit
 _SENTENCE_CAP = 1_500  # the longest of ours says why each of many versions was passed over
 
 
@@ -215,7 +217,9 @@ class Desk:
         unknown = [name for name in names if name not in self._diagnostics]
         if unknown:
             near = cmd.nearest(unknown[0], list(self._diagnostics))
-            return Reply(text=f"There is no diagnostic “{harmless(unknown[0], 40)}”.{near}", refused=True)
+            known = ", ".join(sorted(self._diagnostics))
+            text = f"There is no diagnostic “{harmless(unknown[0], 40)}”.{near} Known: {known}."
+            return Reply(text=text, refused=True)
         decision = self._engine.apply(
             found.id, ev.DiagnosticsAsked(by=asker.who, names=names), key=asker.key("diagnose")
         )
@@ -228,7 +232,13 @@ class Desk:
         return self._look_at(command, asker, "served_version")
 
     def _say_changes(self, command: cmd.Command, asker: Asker) -> Reply:
-        return self._look_at(command, asker, "what_changed")
+        return self._look_at(command, asker, "what_changed", of_services=True)
+
+    def _say_pods(self, command: cmd.Command, asker: Asker) -> Reply:
+        return self._look_at(command, asker, "pods", of_services=True)
+
+    def _say_logs(self, command: cmd.Command, asker: Asker) -> Reply:
+        return self._look_at(command, asker, "logs", of_services=True)
 
     def _say_history(self, command: cmd.Command, asker: Asker) -> Reply:
         del asker
@@ -260,7 +270,8 @@ class Desk:
             return found
         lines = self._store.timeline(found.id)[-30:]
         told = [
-            f"• {_time(line.at)} {harmless(line.by.name or line.by.user_id, 40)}: {spoken(line.text)}" for line in lines
+            f"• {_time(line.at)} {harmless(line.by.name or line.by.user_id, 40)}: {spoken(self._named(line.text))}"
+            for line in lines
         ]
         return Reply(text=_fit(told) or "Nothing yet.")
 
@@ -314,7 +325,9 @@ class Desk:
         person = self.policy.by_key(name) or next((one for one in self.policy.people if one.who.user_id == name), None)
         if person is None:
             near = cmd.nearest(name, [one.key for one in self.policy.people]) if name else ""
-            return Reply(text=f"To whom? `/mlops assign @person`.{near}", refused=True)
+            stranger = f" I don't know “{harmless(name, 40)}”.{near}" if name else ""
+            known = ", ".join(f"@{one.key}" for one in self.policy.people[:10])
+            return Reply(text=f"To whom?{stranger} `/mlops assign @person`. People: {known or 'none'}.", refused=True)
         rest = cmd.Command(verb=command.verb, words=words, text=command.text)
         return self._steer(rest, asker, lambda _: ev.Assigned(by=asker.who, to=person.who))
 
@@ -500,6 +513,11 @@ class Desk:
 
     # finding
 
+    def _named(self, text: str) -> str:
+        """A line of the audit with people's names in place of their ids."""
+        names = {person.who.user_id: f"@{person.key}" for person in self.policy.people}
+        return _ADDRESS.sub(lambda found: names.get(found[2], found[2]), text)
+
     def _systems(self) -> str:
         return f"Systems: {', '.join(self.policy.systems)}." if self.policy.systems else "No system is set up yet."
 
@@ -512,7 +530,8 @@ class Desk:
 
     def _apply(self, incident_id: str, event: ev.Event, asker: Asker) -> Reply:
         decision = self._engine.apply(incident_id, event, key=asker.key(type(event).__name__))
-        return _told(decision, f"{incident_id}: {_why(decision)}")
+        text = _why(decision)
+        return _told(decision, text if incident_id in text else f"{incident_id}: {text}")
 
     def _find(self, command: cmd.Command, asker: Asker, wanted: set[IncidentState] | None = None) -> Incident | Reply:
         """The incident that is meant: named, or the thread's, or the only one it can be."""
@@ -549,8 +568,12 @@ class Desk:
         incident = self._store.incident(incident_id) if incident_id else None
         return incident, incident.plan(plan_id) if incident else None
 
-    def _model(self, words: Sequence[str]) -> tuple[System, str] | Reply:
-        known = {model.name: system for system in self.policy.systems.values() for model in system.models}
+    def _model(self, words: Sequence[str], *, of_services: bool = False) -> tuple[System, str] | Reply:
+        """The model that is meant; with `of_services` also a service that a cluster runs."""
+        systems = self.policy.systems.values()
+        known = {model.name: system for system in systems for model in system.models}
+        if of_services:
+            known |= {one.service: system for system in systems for one in system.workloads}
         wanted = words[0] if words else ""
         if wanted in known:
             return known[wanted], wanted
@@ -558,11 +581,12 @@ class Desk:
             name, system = next(iter(known.items()))
             return system, name
         near = cmd.nearest(wanted, list(known)) if wanted else ""
-        said = f"I don't know a model “{harmless(wanted, 40)}”." if wanted else "Which model?"
+        what = "model or service" if of_services else "model"
+        said = f"I don't know a {what} “{harmless(wanted, 40)}”." if wanted else f"Which {what}?"
         return Reply(text=f"{said}{near} Known: {', '.join(known) or 'none'}.", refused=True)
 
-    def _look_at(self, command: cmd.Command, asker: Asker, name: str) -> Reply:
-        found = self._model(command.words)
+    def _look_at(self, command: cmd.Command, asker: Asker, name: str, *, of_services: bool = False) -> Reply:
+        found = self._model(command.words, of_services=of_services)
         if isinstance(found, Reply):
             return found
         system, model = found

@@ -118,6 +118,11 @@ class KubernetesCluster:
         asked = Asked(method="GET", thing=Thing(kind=what, namespace=""))
         return str(self._object(asked, "GET", "/version").get("gitVersion") or "of unknown version")
 
+    def close(self) -> None:
+        """Give the connections back. The client may be used again afterwards."""
+        if self._made is not None:
+            self._made.close()  # type: ignore[no-untyped-call]
+
     # the wire
 
     def _object(
@@ -145,7 +150,13 @@ class KubernetesCluster:
                 method, path, query_params=pairs, header_params=headers, body=body, auth_settings=["BearerToken"]
             )
             answer = client.call_api(*request, _request_timeout=(CONNECT_S, CALL_S))
-            return int(answer.status), read_raw(answer.response, deadline, self._place(), cap_bytes=BODY_CAP_BYTES)
+            try:
+                found = read_raw(answer.response, deadline, self._place(), cap_bytes=BODY_CAP_BYTES)
+            except Foreign:
+                answer.response.close()  # half an answer is in the way of the next one
+                raise
+            answer.response.release_conn()
+            return int(answer.status), found
         except HTTPError as error:
             raise self._no_answer(error) from None
         except client_problems() as error:

@@ -217,6 +217,7 @@ def _asker() -> object:
 def test_a_roll_back_that_cannot_work_ends_as_failed(cluster: Cluster, namespace: str, town: MakeTown) -> None:
     """The version that was good once does not come up any more: done is not said."""
     roll(cluster, namespace, "missing", wait=False)
+    cluster.wait(lambda: cluster.api.get(f"/apis/apps/v1/namespaces/{namespace}/replicasets")["items"])
     roll(cluster, namespace, "v2")
     here = town()
     plan = here.ask("rollback web to 1")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from bot import doctor
+from bot.config import BackendConfig, Secret, Settings
 from bot.model import Finding
 from playground.kube import Cluster
 from tests.cluster.cluster import deployment, path, service, wait_available, waiting_reason
-from tests.cluster.desk import ACCOUNT, MakeTown, Town, roll
+from tests.cluster.desk import ACCOUNT, MakeTown, Town, grant, roll
 
 
 def told(finding: Finding) -> str:
@@ -158,3 +161,56 @@ def test_permissions_are_told_one_by_one(cluster: Cluster, namespace: str, town:
     rows = nobody.permissions([replace(here.system.workloads[0])])
     assert not any(given for _, given, _ in rows)
     assert (f"patch deployments in apps, namespace {namespace}", False) in [(rule, given) for rule, given, _ in rows]
+
+
+def test_people_ask_for_pods_and_logs_by_the_services_name(cluster: Cluster, namespace: str, town: MakeTown) -> None:
+    roll(cluster, namespace, "v1")
+    here = town()
+    for words, told_first in (
+        ("pods web", "2 of 2 pods of web are ready."),
+        ("logs web", "No error in the last lines"),
+    ):
+        reply = here.say(words)
+        assert not reply.refused
+        assert reply.later is not None
+        assert reply.later().text.startswith(told_first)
+    unknown = here.say("pods wbe")
+    assert unknown.refused
+    assert "Did you mean web?" in unknown.text
+
+
+def test_a_fresh_incident_is_asked_only_what_its_parts_can_answer(
+    cluster: Cluster, namespace: str, town: MakeTown
+) -> None:
+    """A service without a registry and metrics costs nobody the lines "no registry" and "no metrics"."""
+    roll(cluster, namespace, "v1")
+    here = town()
+    here.say("declare P1 web answers slowly")
+    incident = here.incident
+    names = here.worker._names_for(incident)
+    assert {"pods", "events", "logs", "rollout", "resources", "endpoints", "quota", "what_changed"} == set(names)
+
+
+def test_doctor_lists_each_permission_with_yes_or_no(
+    cluster: Cluster, namespace: str, town: MakeTown, tmp_path: Path
+) -> None:
+    here = town()
+    kubeconfig = cluster.service_account_kubeconfig(*ACCOUNT)
+    config = BackendConfig(kind="kubernetes", settings={"kubeconfig": str(kubeconfig)})
+    settings = Settings(
+        policy=here.engine.policy, database_url=Secret(f"sqlite:///{tmp_path / 'bot.db'}"),
+        secret_key=Secret("k" * 20), backends={"shop": {"cluster": config}},
+    )  # fmt: skip
+    lines = doctor._backends(settings, here.registry)
+    assert lines[0].words.startswith("answers, Kubernetes v1.")
+    given = {line.what.partition(": ")[2].partition(": ")[2]: line for line in lines[1:]}
+    patch = given[f"patch deployments in apps, namespace {namespace}"]
+    assert patch.ok
+    assert patch.words == "yes, for rollback, restart, set-image, pause, resume"
+    grant(cluster, namespace, but=("patch", "deployments"))
+
+    def is_missing() -> bool:
+        found = doctor._backends(settings, here.registry)
+        return any(not line.ok and "patch deployments in apps" in line.what for line in found)
+
+    cluster.wait(is_missing, what="doctor says no")

@@ -1,0 +1,383 @@
+"""What is read out of a cluster's objects: states, differences, patches, guards, logs, quantities. No cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bot.model import Outcome
+from bot.policy import JobProfile, ModelProfile, SwitchProfile, System, TrafficProfile, WorkloadProfile
+from bot.ports import Foreign, Refusal, Thing
+from bot.registry import load
+from handlers._kube import DEPLOYMENT, differences, has_stalled, rolled_out, selector_of
+from handlers._pods import redacted
+from handlers._quantity import quantity
+from handlers.actions._change import Change, judge
+from handlers.actions._workload import owner_of
+from handlers.backends import kubernetes
+from handlers.diagnostics.logs import condensed
+from handlers.diagnostics.pods import summary
+from tests.handlers import odd_server
+from tests.handlers.fakes import NOW, minutes
+
+WEB = Thing(kind=DEPLOYMENT, namespace="shop", name="web")
+
+
+def deployment(**status: Any) -> dict[str, Any]:
+    given = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2}
+    return {
+        "kind": "Deployment", "metadata": {"generation": 2, "uid": "u1"}, "spec": {"replicas": 2},
+        "status": {**given, **status},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "status, missing",
+    [
+        ({}, ""),
+        ({"observedGeneration": 1}, "has not seen the change yet"),
+        ({"updatedReplicas": 1}, "1 of 2 pods are of the new revision"),
+        ({"replicas": 3}, "1 old pods are still there"),
+        ({"availableReplicas": 1}, "1 of 2 new pods are ready"),
+        ({"readyReplicas": 0}, "0 of 2 new pods are ready"),
+    ],
+)
+def test_how_far_a_roll_out_is(status: dict[str, int], missing: str) -> None:
+    assert (rolled_out(deployment(**status)) == "") == (missing == "")
+    assert missing in rolled_out(deployment(**status))
+
+
+def test_a_stateful_set_waits_for_its_revision_and_holds_a_partition_back() -> None:
+    found = deployment(currentRevision="a", updateRevision="b") | {"kind": "StatefulSet"}
+    assert "current revision" in rolled_out(found)
+    held = deployment(updatedReplicas=1, currentRevision="a", updateRevision="b") | {"kind": "StatefulSet"}
+    held["spec"] = {"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}}}
+    assert rolled_out(held) == ""
+
+
+@pytest.mark.parametrize(
+    "given_up, observed, stalled",
+    [(5, 2, True), (20, 2, False), (0.1, 2, False), (5, 1, False)],
+    ids=["after our change", "before it: a stale word", "a moment ago: may go on", "of an older generation"],
+)
+def test_a_deadline_counts_only_when_it_is_ours(given_up: float, observed: int, stalled: bool) -> None:
+    told = {
+        "type": "Progressing",
+        "reason": "ProgressDeadlineExceeded",
+        "lastUpdateTime": minutes(given_up).isoformat(),
+    }
+    found = deployment(observedGeneration=observed, conditions=[told])
+    assert has_stalled(found, minutes(10), NOW) is stalled
+
+
+def test_differences_are_told_by_name_not_by_place() -> None:
+    before = {"c": [{"name": "a", "image": "x:1", "env": [{"name": "K", "value": "1"}]}, {"name": "b", "image": "y"}]}
+    after = {"c": [{"name": "b", "image": "y"}, {"name": "a", "image": "x:2", "env": [{"name": "K", "value": "2"}]}]}
+    assert differences(before, after) == ["c[a].env[K].value: 1 → 2", "c[a].image: x:1 → x:2"]
+    assert differences({"a": 1}, {}) == ["a: 1 → (none)"]
+    assert differences({"a": "x" * 200}, {"a": ""})[0].endswith("… → ")
+
+
+def change(was: Mapping[str, Any], want: Mapping[str, Any]) -> Change:
+    return Change(thing=WEB, uid="u1", was=was, want=want)
+
+
+@pytest.mark.parametrize(
+    "live, outcome",
+    [
+        ({"metadata": {"uid": "u1"}, "spec": {"replicas": 3}}, Outcome.DONE),
+        ({"metadata": {"uid": "u1"}, "spec": {"replicas": 2}}, Outcome.NOT_YET),
+        ({"metadata": {"uid": "u1"}, "spec": {"replicas": 9}}, Outcome.FAILED),
+        ({"metadata": {"uid": "u2"}, "spec": {"replicas": 3}}, Outcome.FAILED),
+    ],
+)
+def test_what_a_look_tells(live: dict[str, Any], outcome: Outcome) -> None:
+    assert judge(live, change({"/spec/replicas": 2}, {"/spec/replicas": 3})).outcome is outcome
+
+
+def test_an_absent_number_is_zero() -> None:
+    live: dict[str, Any] = {"metadata": {"uid": "u1"}, "spec": {}}
+    assert judge(live, change({"/spec/replicas": 2}, {"/spec/replicas": 0})).outcome is Outcome.DONE
+
+
+HELM = {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "r"}}
+
+
+@pytest.mark.parametrize(
+    "meta, owner",
+    [
+        ({}, ""),
+        ({"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:x/web"}}, "Argo CD (shop)"),
+        ({"labels": {"kustomize.toolkit.fluxcd.io/name": "shop"}}, "Flux (shop)"),
+        ({"labels": {"helm.toolkit.fluxcd.io/name": "shop"}}, "Flux (shop)"),
+        (HELM, "Helm (r)"),
+        ({"labels": {"app.kubernetes.io/instance": "shop"}}, "perhaps Argo CD"),
+    ],
+)  # fmt: skip
+def test_who_keeps_an_object(meta: dict[str, Any], owner: str) -> None:
+    found = owner_of({"metadata": meta})
+    assert owner in found
+    assert bool(found) == bool(owner)
+
+
+def test_set_based_selectors_are_written_as_the_api_reads_them() -> None:
+    rules = [{"key": "tier", "operator": "In", "values": ["a", "b"]}, {"key": "x", "operator": "DoesNotExist"}]
+    found = selector_of({"spec": {"selector": {"matchLabels": {"app": "web"}, "matchExpressions": rules}}})
+    assert found == "app=web,tier in (a,b),!x"
+
+
+@pytest.mark.parametrize(
+    "line, secret",
+    [
+        ("Authorization: Bearer abcdef123456789", "abcdef123456789"),
+        ("db=postgres://ml:hunter22@db:5432/x", "hunter22"),
+        ('{"api_key": "k-12345", "x": 1}', "k-12345"),
+        ("AWS_SECRET_ACCESS_KEY=abc/def+ghi", "abc/def+ghi"),
+        ("password: 'two words'", "two words"),
+        ("token=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc", "eyJzdWIi"),
+        ("slack xoxb-12345678-abcdefgh", "12345678-abcdefgh"),
+        ("key AKIAABCDEFGHIJKLMNOP", "AKIAABCDEFGHIJKLMNOP"),
+        ("digest " + "ab" * 32, "abababab"),
+    ],
+)
+def test_secrets_leave_no_trace(line: str, secret: str) -> None:
+    assert secret not in redacted(line)
+    assert "…" in redacted(line)
+
+
+def test_ordinary_lines_stay_as_they_are() -> None:
+    for line in ("ERROR cannot reach shard 17", "INFO loaded model v3 in 1.2 s", "http://db:5432/x is up"):
+        assert redacted(line) == line
+
+
+def test_lines_that_differ_in_numbers_only_are_one() -> None:
+    found = condensed(
+        [("web-1", "INFO ok\n2026-01-01 12:00:01 ERROR shard 17\n2026-01-01 12:00:02 ERROR shard 18\nbye")]
+    )
+    assert [(one.is_error, one.times) for one in found] == [(True, 2), (False, 1), (False, 1)]
+    assert found[0].text.endswith("shard 18")
+
+
+@pytest.mark.parametrize(
+    "text, number",
+    [("250m", 0.25), ("2", 2.0), ("512Mi", 512 * 2**20), ("1Gi", 2**30), ("100n", 1e-7), ("x", None), ("", None)],
+)
+def test_quantities(text: str, number: float | None) -> None:
+    found = quantity(text)
+    assert found == (None if number is None else pytest.approx(number))
+
+
+def pod(name: str, *, reason: str = "", restarts: int = 0, ended: dict[str, Any] | None = None) -> dict[str, Any]:
+    state = {"waiting": {"reason": reason}} if reason else {"running": {}}
+    status = {
+        "name": "srv",
+        "restartCount": restarts,
+        "state": state,
+        "lastState": {"terminated": ended} if ended else {},
+    }
+    ready = "False" if reason else "True"
+    return {
+        "metadata": {"name": name},
+        "spec": {"containers": [{"name": "srv", "image": "r/web:v2", "resources": {"limits": {"memory": "512Mi"}}}]},
+        "status": {"phase": "Running", "startTime": minutes(2).isoformat(), "containerStatuses": [status],
+                   "conditions": [{"type": "Ready", "status": ready}]},
+    }  # fmt: skip
+
+
+def test_the_sentence_that_a_tired_person_understands() -> None:
+    killed = {"reason": "OOMKilled", "exitCode": 137}
+    bad = [pod(f"web-{n}", reason="CrashLoopBackOff", restarts=3, ended=killed) for n in (1, 2)]
+    told = summary("web", [*bad, pod("web-3")], 3, NOW)
+    assert told == "2 of 3 pods of web restart every 40 s: OOMKilled at the 512Mi limit."
+    assert summary("web", [pod("web-1")], 1, NOW) == "1 of 1 pods of web are ready."
+    assert "scaled to 0" in summary("web", [], 0, NOW)
+    assert "no pod of web" in summary("web", [], 2, NOW)
+
+
+# what is typed
+
+SHOP = System(
+    name="shop", services=("web", "bare"),
+    workloads=(
+        WorkloadProfile(service="web", backend="k", namespace="shop", name="web",
+                        switch=SwitchProfile(selects="web", label="side", sides=("blue", "green")),
+                        traffic=TrafficProfile(canary="web-canary")),
+        WorkloadProfile(service="db", backend="k", namespace="shop", name="db", kind="StatefulSet"),
+    ),
+    jobs=(JobProfile(name="nightly", backend="k", namespace="shop", cronjob="nightly"),),
+    models=(ModelProfile(name="rank", service="web", retrain="nightly"), ModelProfile(name="other", service="web")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "said, request_",
+    [
+        ("rollback web", {"service": "web"}),
+        ("rollback web to 3", {"service": "web", "to": "3"}),
+        ("rollback rank", {"service": "web"}),
+        ("rollback web to r/web@sha256:abc", {"service": "web", "to": "r/web@sha256:abc"}),
+        ("restart db", {"service": "db"}),
+        ("scale web to 03", {"service": "web", "to": "3"}),
+        ("pause web", {"service": "web"}),
+        ("set-image web srv=r/web:v1", {"service": "web", "images": '{"srv": "r/web:v1"}'}),
+        ("switch web to green", {"service": "web", "to": "green"}),
+        ("traffic web 10%", {"service": "web", "to": "10"}),
+        ("traffic web abort", {"service": "web", "to": "0"}),
+        ("evict web-abc-1", {"service": "web", "pod": "web-abc-1"}),
+        ("job nightly", {"job": "nightly"}),
+        ("retrain rank", {"model": "rank", "job": "nightly"}),
+    ],
+)  # fmt: skip
+def test_what_is_understood(said: str, request_: dict[str, str]) -> None:
+    verb, *words = said.split()
+    parsed = load().actions[verb].parse(words, SHOP)
+    assert not isinstance(parsed, Refusal), parsed
+    assert parsed[1] == request_
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "rollback", "rollback nosuch", "rollback bare", "rollback web 3", "rollback web to $(id)", "restart",
+        "restart nosuch", "restart web now", "scale web", "scale web x", "scale web -1", "scale web 1e3",
+        "scale web 999999", "scale web ٣", "pause", "resume nosuch", "set-image web", "set-image web srv",
+        "set-image web srv=", "set-image web *=r/x:1", "set-image web srv=a srv=b", "set-image web srv=r/x:1;id",
+        "switch web red", "switch db blue", "switch web", "traffic db 10", "traffic web 101", "traffic web ten",
+        "traffic web 1.5", "evict", "evict other-1", "evict web-1;id", "evict ../web-1", "job", "job nosuch",
+        "job nightly now", "retrain other", "retrain nosuch",
+    ],
+)  # fmt: skip
+def test_what_is_not_understood_names_the_way_on(said: str) -> None:
+    verb, *words = said.split()
+    parsed = load().actions[verb].parse(words, SHOP)
+    assert isinstance(parsed, Refusal)
+    assert parsed.why.endswith((".", "?"))
+
+
+# the backend, at the wire
+
+
+@contextmanager
+def client(url: str, folder: Path) -> Iterator[kubernetes.KubernetesCluster]:
+    config = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "very-secret"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }  # fmt: skip
+    file = folder / "config"
+    file.write_text(yaml.safe_dump(config))
+    made = kubernetes.BACKEND.build({"kubeconfig": str(file)})
+    yield made
+    made.close()
+
+
+TEST_FAILED = "the server rejected our request due to an error in our request"
+
+
+def status(code: int, message: str) -> dict[str, Any]:
+    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message}
+
+
+@pytest.mark.parametrize(
+    "code, message, reason, happened, told",
+    [
+        (401, "Unauthorized", "refused", False, "does not know us"),
+        (403, 'deployments.apps "web" is forbidden: User "x" cannot patch resource "deployments"', "refused", False,
+         "lacks the rule “patch deployments in apps, namespace shop”"),
+        (403, "exceeded quota: small", "refused", False, "exceeded quota: small"),
+        (404, "not found", "not_found", False, "has no Deployment shop/web"),
+        (409, "the object has been modified", "conflict", False, "by somebody else"),
+        (410, "gone", "conflict", False, "by somebody else"),
+        (422, TEST_FAILED, "conflict", False, "somebody changed it"),
+        (422, "spec.replicas: Invalid value: -1", "invalid", False, "Invalid value: -1"),
+        (400, "admission webhook denied it", "invalid", False, "admission webhook denied it"),
+        (429, "slow down", "overloaded", False, "overloaded"),
+        (500, "boom", "broken", None, "failed with 500: boom"),
+        (503, "starting", "overloaded", None, "overloaded"),
+        (504, "timeout", "timeout", None, "did not finish in time"),
+    ],
+)  # fmt: skip
+def test_every_status_has_its_verdict(
+    code: int, message: str, reason: str, happened: bool | None, told: str, tmp_path: Path
+) -> None:
+    with odd_server.answering(code, status(code, message)) as server, client(server.url, tmp_path) as cluster:
+        with pytest.raises(Foreign) as raised:
+            cluster.patch(WEB, [{"op": "test", "path": "/metadata/uid", "value": "x"}])
+        assert len(server.requests) == 1, "a change is never sent twice by the backend itself"
+    assert (raised.value.reason, raised.value.happened) == (reason, happened)
+    assert told in raised.value.sentence
+    assert "very-secret" not in raised.value.sentence
+
+
+def test_what_is_sent_is_a_json_patch_in_our_name(tmp_path: Path) -> None:
+    with odd_server.answering(200, {"kind": "Deployment"}) as server, client(server.url, tmp_path) as cluster:
+        cluster.patch(WEB, [{"op": "test", "path": "/metadata/uid", "value": "x"}], dry_run=True)
+        cluster.patch(WEB, {"spec": {}}, sub="scale")
+    [(method, path, headers), (_, scale, merge)] = server.requests
+    assert method == "PATCH"
+    assert path.startswith("/apis/apps/v1/namespaces/shop/deployments/web?")
+    for part in ("fieldManager=mlops-bot", "dryRun=All", "fieldValidation=Strict"):
+        assert part in path
+    assert headers["Content-Type"] == "application/json-patch+json"
+    assert "dryRun" not in scale
+    assert "/web/scale?" in scale
+    assert merge["Content-Type"] == "application/merge-patch+json"
+
+
+@pytest.mark.parametrize(
+    "behave, reason",
+    [(odd_server.silence, "timeout"), (odd_server.hang_up, "unreachable"), (odd_server.trickle, "timeout")],
+)
+def test_a_bad_wire_ends_in_time_and_says_that_it_cannot_be_told(behave: Any, reason: str, tmp_path: Path) -> None:
+    import time
+
+    with odd_server.raw(behave) as url, client(url, tmp_path) as cluster:
+        cluster._client()
+        began = time.monotonic()
+        with pytest.raises(Foreign) as raised:
+            cluster.patch(WEB, [])
+        assert time.monotonic() - began < 6
+    assert (raised.value.reason, raised.value.happened) == (reason, None)
+
+
+def test_nobody_there_means_that_nothing_happened(tmp_path: Path) -> None:
+    with odd_server.nobody() as url, client(url, tmp_path) as cluster, pytest.raises(Foreign) as raised:
+        cluster.get(WEB)
+    assert (raised.value.reason, raised.value.happened) == ("unreachable", False)
+
+
+def test_a_login_page_is_no_answer(tmp_path: Path) -> None:
+    page = b"<html>log in</html>"
+    with (
+        odd_server.answering(200, page) as server,
+        client(server.url, tmp_path) as cluster,
+        pytest.raises(Foreign) as raised,
+    ):
+        cluster.get(WEB)
+    assert raised.value.reason == "invalid"
+
+
+@pytest.mark.parametrize(
+    "settings, told",
+    [
+        ({}, "needs one of"),
+        ({"kubeconfig": "x", "in_cluster": "true"}, "needs one of"),
+        ({"in_cluster": "yes"}, "must be true or false"),
+    ],
+)
+def test_settings_that_do_not_fit(settings: dict[str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        kubernetes.BACKEND.build(settings)
+
+
+def test_a_kubeconfig_that_is_not_there_is_told_at_the_first_call(tmp_path: Path) -> None:
+    cluster = kubernetes.BACKEND.build({"kubeconfig": str(tmp_path / "nosuch")})
+    with pytest.raises(Foreign) as raised:
+        cluster.get(WEB)
+    assert (raised.value.reason, raised.value.happened) == ("invalid", False)
