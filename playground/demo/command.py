@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from playground import parts
+from playground.demo import on_kubernetes
 from playground.demo.story import Failed, Story
 from playground.demo.town import CHANNEL, Town
 from playground.system.monitoring import MonitoringPrograms, find_programs
@@ -24,6 +25,11 @@ ACCURACY_BOUND = 0.8
 def run(arguments: Sequence[str]) -> int:
     """Parse and run; 0 when everything went as it should."""
     given = _parser().parse_args([word for word in arguments if word != "--"])
+    if given.kubernetes:
+        return on_kubernetes.run(
+            minute=given.minute or ("500ms" if given.scripted else "60s"), port=given.port, slack_mode=given.slack_mode,
+            is_scripted=given.scripted, is_calm=given.calm,
+        )  # fmt: skip
     began = time.monotonic()
     try:
         programs = find_programs()
@@ -85,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minute", metavar="SPAN", default="", help="what a minute of the policy lasts, such as 2s")
     parser.add_argument("--port", type=int, default=0, help="port of the page (default: a free one)")
     parser.add_argument("--slack-mode", choices=("socket", "http"), default="socket", help="how Slack reaches the bot")
+    parser.add_argument(
+        "--kubernetes", action="store_true", help="play a bad roll-out in a cluster (needs `make kube`)"
+    )
     parser.add_argument("--calm", action="store_true", help="let nothing go wrong by itself")
     return parser
 

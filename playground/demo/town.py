@@ -59,11 +59,14 @@ class Town:
         self, *, minute: str = "60s", page_port: int = 0, slack_mode: str = "socket", database_url: str = "",
         metrics: MonitoringPrograms | Literal["find"] | None = "find", cache_dir: Path | None = None,
         with_system: bool = True, limits: str = "soft", group_interval: str = "5s", python: str = sys.executable,
+        runbooks: Path = RUNBOOKS, addresses: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.folder = Path(tempfile.mkdtemp(prefix="mlops-demo-"))
         self.minute = minute
         self.python = python  # whose `bot` is started
         self.slack_mode = slack_mode
+        self.runbooks = runbooks
+        self.addresses = dict(addresses or {})  # what other profiles than the playground's take from the environment
         self.database_url = database_url or f"sqlite:///{self.folder / 'mlops.db'}"
         self.webhook_token = secrets.token_hex(16)
         self.secret_key = secrets.token_hex(32)
@@ -146,7 +149,7 @@ class Town:
         config: dict[str, Any] = {
             "slack": {"mode": self.slack_mode, "team_id": self.team_id},
             "http": {"listen": f"127.0.0.1:{self.port}"},
-            "runbooks": str(RUNBOOKS),
+            "runbooks": str(self.runbooks),
             "people": people,
             "defaults": {"channel": f"#{CHANNEL}", "oncall": ["alice"]},
             "audit": {"anchor_file": str(self.folder / "audit.anchor")},
@@ -173,7 +176,7 @@ class Town:
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLACK_", "MLOPS_"))}
         return {
-            **kept, **self.workspace.environment, **addresses,
+            **kept, **self.workspace.environment, **addresses, **self.addresses,
             "MLOPS_CONFIG": str(self.folder / "mlops.yaml"), "MLOPS_DATABASE_URL": self.database_url,
             "MLOPS_WEBHOOK_TOKEN": self.webhook_token, "MLOPS_SECRET_KEY": self.secret_key,
             "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1",

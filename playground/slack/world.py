@@ -76,7 +76,7 @@ class World:
     log: list[Call] = field(default_factory=list)
     lint: list[Lint] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    guide: list[Json] | None = None  # the page's "How to play": [{text, done, go?}]
+    guide: list[Json] | None = None  # the page's "How to play": [{text, done or when, go?}]
     verbs: dict[str, list[Json]] = field(default_factory=dict)  # command → [{usage, about}], for completion
     token_revoked: bool = False
     revision: int = 0

@@ -103,7 +103,7 @@ def test_no_secret_is_written(documents: list[Document]) -> None:
 
 
 def test_the_mounted_configuration_is_found_right(documents: list[Document], tmp_path: Path) -> None:
-    """The ConfigMaps, put where the pod mounts them, pass `mlops-bot check` without a warning."""
+    """The ConfigMaps, put where the pod mounts them, pass `mlops-bot check` without a warning; the folder too."""
     maps = {one["metadata"]["name"]: one["data"] for one in documents if one["kind"] == "ConfigMap"}
     pod = only(documents, "Deployment")["spec"]["template"]["spec"]
     volumes = {one["name"]: one["configMap"]["name"] for one in pod["volumes"] if "configMap" in one}
@@ -119,8 +119,9 @@ def test_the_mounted_configuration_is_found_right(documents: list[Document], tmp
     assert used == set(maps), "every ConfigMap is mounted"
     env = dict.fromkeys(SECRET_ENV, "long-enough-to-be-a-key")
     env |= {"MLOPS_DATABASE_URL": "sqlite:///:memory:"}
-    problems = check_everything(tmp_path / "etc/mlops-bot/mlops.yaml", env, names_of(load()), REVIEWED)
-    assert [str(one) for one in problems] == []
+    for file in (tmp_path / "etc/mlops-bot/mlops.yaml", EXAMPLE / "mlops.yaml"):
+        problems = check_everything(file, env, names_of(load()), REVIEWED)
+        assert [str(one) for one in problems] == []
 
 
 def test_bindings_name_what_is_there(documents: list[Document]) -> None:

@@ -1,6 +1,7 @@
 /*
  * "How to play": the story in a few steps, the next one marked. The workspace may tell the steps (state key `guide`:
- * [{text, done, go?}]); without that the page tells the story of a rollback and ticks what was done on this page.
+ * [{text, done or when, go?}], where `when` is a deed of ownStory below); without that the page tells the story of a
+ * rollback and ticks what was done on this page.
  * `go` offers a short cut: {channel?, text?, as?} opens a channel, puts words into the composer, or changes person.
  */
 
@@ -63,7 +64,7 @@ onDraw((state, ui) => {
   const host = document.getElementById("guide");
   const here = ui.place.kind === "channel" && state.channels.find((c) => c.id === ui.place.id);
   if (here && here.messages.some((m) => m.bot_id)) ui.played.looked = true;
-  const steps = state.guide ?? ownStory(state);
+  const steps = state.guide?.map((s) => ({ ...s, done: s.done ?? Boolean(ui.played[s.when]) })) ?? ownStory(state);
   const isOpen = remember.get("guide", true) && steps.length > 0;
   host.hidden = !isOpen;
   if (!isOpen) return;
