@@ -645,7 +645,8 @@ def _subject(system: System, name: str) -> Subject:
     model = system.model(name)
     if model is not None:
         return Subject(system=system.name, service=model.service, model=name)
-    return Subject(system=system.name, service=name if name in system.services else "")
+    is_known = name in system.services or system.job(name) is not None  # a job is locked by its own name
+    return Subject(system=system.name, service=name if is_known else "")
 
 
 def _line(incident: Incident) -> str:

@@ -11,9 +11,9 @@ import unicodedata
 
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _FORMATTING = str.maketrans({"`": "ˋ", "*": "∗", "~": "∼"})  # look-alikes that Slack does not read as formatting
-# Between backticks: what a command of ours may look like, and nothing that Slack obeys.
 _DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
-_COMMAND = re.compile(r"`([A-Za-z0-9/<](?:[A-Za-z0-9 ._<>|=/\[\]-]{0,98}[A-Za-z0-9>\]])?)`")
+# Between backticks: what a command of ours may look like, and nothing that Slack obeys.
+_COMMAND = re.compile(r"`([A-Za-z0-9/<](?:(?:[A-Za-z0-9 ._<>|=/\[\]-]|@sha256:){0,98}[A-Za-z0-9>\]…])?)`")
 
 
 def visible(text: str) -> str:

@@ -165,10 +165,9 @@ def snoozed(incident: Incident, event: ev.Snoozed, now: datetime, policy: Policy
     rested, effects = ladder.rest(incident)
     moved = replace(rested, state=state, snoozed_until=event.until)
     timer = SetTimer(kind=TimerKind.UNSNOOZE, due_at=event.until, epoch=moved.epoch)
-    record = Record(kind="snoozed", by=event.by, text=f"snoozed until {event.until.isoformat()}")
-    return changed(
-        moved, "snoozed", f"{incident.id} is snoozed; paging starts again afterwards.", record, *effects, timer
-    )
+    record = Record(kind="snoozed", by=event.by, text=f"snoozed until {event.until:%Y-%m-%d %H:%M} UTC")
+    text = f"{incident.id} is snoozed until {event.until:%H:%M} UTC; then paging starts again."
+    return changed(moved, "snoozed", text, record, *effects, timer)
 
 
 def snooze_over(incident: Incident, event: ev.TimerDue, now: datetime, policy: Policy) -> Decision:

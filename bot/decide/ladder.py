@@ -223,7 +223,9 @@ def _climb_text(before: Incident, after: Incident) -> str:
     levels = range(before.escalation.next_number, after.escalation.next_number)
     if not levels:
         return "The last level is paged again."
-    return f"Level {', '.join(str(number) for number in levels)} is paged."
+    if len(levels) == 1:
+        return f"Level {levels[0]} is paged."
+    return f"Levels {', '.join(map(str, levels[:-1]))} and {levels[-1]} are paged."
 
 
 def unattended(incident: Incident, now: datetime, policy: Policy) -> Decision:

@@ -117,7 +117,7 @@ class SlackDoor:
     # listeners
 
     def _on_command(self, ack: Any, body: dict[str, Any], respond: Any) -> None:
-        text = str(body.get("text") or "")
+        text = _typed(str(body.get("text") or ""))
         asker = self._asker(body, channel=str(body.get("channel_id") or ""))
         future = self._pool.submit(self._answer, lambda: self._say(text, asker))
         reply = _soon(future, ANSWER_WITHIN_S)
@@ -135,7 +135,7 @@ class SlackDoor:
     def _on_mention(self, event: dict[str, Any], body: dict[str, Any]) -> None:
         if event.get("bot_id"):
             return
-        text = _MENTION.sub("", str(event.get("text") or ""))
+        text = _typed(_MENTION.sub("", str(event.get("text") or "")))
         thread = str(event.get("thread_ts") or "")
         channel = str(event.get("channel") or "")
         # In a shared channel `body` names the team that we belong to; the person's own is in the event.
@@ -229,7 +229,7 @@ class SlackDoor:
 
     def _on_declare_shortcut(self, ack: Any, body: dict[str, Any], client: WebClient) -> None:
         ack()
-        text = str((body.get("message") or {}).get("text") or "")
+        text = _typed(str((body.get("message") or {}).get("text") or ""))
         self._open(client, body, forms.declare(text, _origin(body)))
 
     def _on_declared(self, ack: Any, body: dict[str, Any], view: dict[str, Any]) -> None:
@@ -318,6 +318,11 @@ def _is_stamped(headers: Mapping[str, str]) -> bool:
     given = {name.lower(): value for name, value in headers.items()}
     stamp = given.get("x-slack-request-timestamp", "")
     return stamp.isascii() and stamp.isdigit() and len(stamp) <= 12 and given.get("x-slack-signature", "").isascii()
+
+
+def _typed(text: str) -> str:
+    """What the person typed: Slack sends `&`, `<` and `>` escaped, and we escape again where we show it."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _soon(future: Future[Reply], within_s: float) -> Reply | None:

@@ -14,6 +14,8 @@ from bot.words import spoken
 OURS = {
     "If you know one, name it: `rollback ranker to 2`.": "If you know one, name it: `rollback ranker to 2`.",
     "I read `rollback <model> [to <version>]`.": "I read `rollback &lt;model&gt; [to &lt;version&gt;]`.",
+    "I read `set-image <service> <name>=<image> …`": "I read `set-image &lt;service&gt; &lt;name&gt;=&lt;image&gt; …`",
+    "As in `set-image web srv=shop/web@sha256:…`": "As in `set-image web srv=shop/web@sha256:…`",
     "Say `/mlops ack INC-7` or `reload a_b.c`": "Say `/mlops ack INC-7` or `reload a_b.c`",
 }
 HOSTILE = {
