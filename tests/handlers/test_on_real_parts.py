@@ -194,7 +194,8 @@ def test_from_a_bad_release_to_a_proven_rollback(stack: Stack, scene: Callable[.
 
     draft = rollback.ACTION.draw(scene(since), {"model": MODEL})
     assert isinstance(draft, Draft), draft
-    assert (draft.from_, draft.to, draft.args["signals"]) == ("v3", "v2", "accuracy")
+    assert (draft.from_, draft.to) == ("v3", "v2")
+    assert "accuracy" in draft.args["signals"].split(",")  # a busy machine may break another bound as well
     assert draft.because.startswith("v2 is the last known-good: it served from ")
     assert "with accuracy 0.9" in draft.because
     plan = plan_of("rollback", draft)
