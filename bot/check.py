@@ -9,7 +9,7 @@ foreign system: that is what `doctor` is for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from bot import runbook
@@ -22,7 +22,8 @@ from bot.render.templating import BadTemplate, environment, run
 
 def check_everything(path: Path | None, env: Mapping[str, str], names: Names | None, today: date) -> list[Problem]:
     """Everything that is wrong, sorted by file and line. An absent secret is a warning: CI has none."""
-    settings, problems = inspect(path, env, names, is_lenient=True)
+    now = datetime.combine(today, time(0), UTC)
+    settings, problems = inspect(path, env, names, is_lenient=True, now=now)
     templates = settings.templates_dir if settings else data_folder("templates")
     if settings is not None:
         known = (names.diagnostics, names.actions) if names else (None, None)

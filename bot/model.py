@@ -175,7 +175,7 @@ class Level:
 
     number: int  # 1 is the first
     after: timedelta  # since the incident's base time
-    targets: tuple[str, ...]  # "oncall", "role:manager", "person:bob", "channel:#ml-oncall"
+    targets: tuple[str, ...]  # "oncall", "role:manager", "person:bob", "rota:main", "channel:#ml-oncall"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

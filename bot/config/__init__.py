@@ -3,7 +3,7 @@
     load(path, env, names=None, *, is_lenient=False) -> Settings
         Raises ConfigError with *every* problem, each as `file:line: what is wrong; what to do`.
         path None: MLOPS_CONFIG, else ./mlops.yaml. `is_lenient`: absent secrets become empty.
-    inspect(path, env, names=None, *, is_lenient=False) -> (Settings | None, problems)
+    inspect(path, env, names=None, *, is_lenient=False, now=None) -> (Settings | None, problems)
         The same without raising; warnings are among the problems, settings are None when there is an error.
     data_folder("templates") -> Path
         The folder that travels with the package: bot/data/<name> when installed, <name> in the checkout.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from bot import runbook
 from bot.config import build
-from bot.config.checks import Profile, check_system
+from bot.config.checks import Profile, check_rotations, check_system
 from bot.config.explain import explain
 from bot.config.references import Resolver, overridden_secrets, override, places
 from bot.config.settings import (
@@ -72,9 +72,17 @@ def load(
 
 
 def inspect(
-    path: Path | None, env: Mapping[str, str], names: Names | None = None, *, is_lenient: bool = False
+    path: Path | None,
+    env: Mapping[str, str],
+    names: Names | None = None,
+    *,
+    is_lenient: bool = False,
+    now: datetime | None = None,
 ) -> tuple[Settings | None, list[Problem]]:
-    """Settings and everything that is wrong. Settings are None when an error leaves nothing to build them from."""
+    """Settings and everything that is wrong. Settings are None when an error leaves nothing to build them from.
+
+    With `now`, rotations are also judged by the days to come: gaps, and hand-overs that a change of the clock blurs.
+    """
     reader = _Reader(env=env, is_lenient=is_lenient, problems=[], secrets=overridden_secrets(env))
     file = path or Path(env.get("MLOPS_CONFIG") or "mlops.yaml")
     main = reader.document(file, "copy deploy/example/mlops.yaml, or name another with MLOPS_CONFIG")
@@ -86,7 +94,9 @@ def inspect(
     systems = {profile.system.name: profile.system for profile in profiles}
     people = tuple(build.person(key, person, shape.slack.team_id) for key, person in shape.people.items())
     default = build.unmapped(shape.defaults, settings.time_scale)
-    policy = Policy(people=people, systems=systems, default=default)
+    rotas = {key: build.rotation(key, one) for key, one in shape.rotations.items()}
+    policy = Policy(people=people, systems=systems, default=default, rotas=rotas)
+    reader.problems += check_rotations(policy, main, now)
     books, flaws = runbook.load(settings.runbooks_dir, systems, data_folder("runbooks") / f"{runbook.DEFAULT}.md")
     reader.problems += [*flaws, *_main_checks(shape, main, settings, policy, reader)]
     lost = Profile(

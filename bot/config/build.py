@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from bot.config.shape import (
     ApprovalShape,
@@ -11,9 +11,11 @@ from bot.config.shape import (
     EscalationShape,
     ModelShape,
     PersonShape,
+    RotationShape,
     ServiceShape,
     SeverityShape,
     SystemShape,
+    Weekday,
 )
 from bot.model import Level, Severity, Who
 from bot.policy import (
@@ -31,7 +33,9 @@ from bot.policy import (
     WorkloadProfile,
 )
 from bot.policy.approval import expiry, rule_for
+from bot.policy.calendar import Window
 from bot.policy.escalation import default_ladder
+from bot.policy.rota import Layer, Rota
 
 UNMAPPED = "unmapped"  # the system of alerts that no profile knows
 T = TypeVar("T")
@@ -41,6 +45,23 @@ def person(key: str, shape: PersonShape, team_id: str) -> Person:
     """Somebody who is listed."""
     who = Who(team_id=shape.team_id or team_id, user_id=shape.user_id, name=shape.name or key)
     return Person(key=key, who=who, roles=frozenset(shape.roles), shell_user=shape.shell_user)
+
+
+def rotation(name: str, shape: RotationShape) -> Rota:
+    """A schedule of people."""
+    weekdays = {word: number for number, word in enumerate(get_args(Weekday))}
+    layers = tuple(
+        Layer(
+            name=layer.name or f"layer {number}", people=tuple(layer.people), starts_on=layer.starts_on,
+            zone=layer.zone or shape.zone, hand_over=layer.hand_over, every=layer.every,
+            windows=tuple(
+                Window(days=frozenset(weekdays[day] for day in one.days), opens=one.opens, closes=one.closes)
+                for one in layer.hours
+            ),
+        )
+        for number, layer in enumerate(shape.layers, 1)
+    )  # fmt: skip
+    return Rota(name=name, layers=layers, may_have_gaps=shape.gaps == "allowed")
 
 
 def system(name: str, shape: SystemShape, defaults: DefaultsShape, scale: float) -> System:

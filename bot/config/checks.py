@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bot.config.settings import BackendConfig, BackendKind, Names
@@ -12,9 +13,10 @@ from bot.marked import At, Marked, Problem, nearest
 from bot.model import Severity
 from bot.policy import TIERS, ApprovalRule, Ladder, Person, Policy, System, TrafficProfile
 from bot.policy.approval import rule_for
+from bot.policy.rota_check import Flaw, flaws, flaws_to_come
 
 _LINKS = ("http://", "https://")
-_TARGETS = "oncall, role:NAME, person:KEY, channel:#name"
+_TARGETS = "oncall, role:NAME, person:KEY, rota:NAME, channel:#name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +60,25 @@ def check_system(profile: Profile, policy: Policy, names: Names | None) -> list[
     ]
 
 
-def _people(profile: Profile, policy: Policy) -> list[Problem]:
+def check_rotations(policy: Policy, main: Marked, now: datetime | None) -> list[Problem]:
+    """What is wrong with the rotations. What depends on the date is looked for only when `now` is given.
+
+    So a gap is refused by `mlops-bot check`, and never keeps a bot that restarts at night from starting.
+    """
     keys = [person.key for person in policy.people]
+    found: list[Problem] = []
+    for name, rota in policy.rotas.items():
+        at: At = ("rotations", name)
+        every: list[Flaw] = [*flaws(rota, keys), *(flaws_to_come(rota, now) if now is not None else ())]
+        for flaw in every:
+            here = at if flaw.layer is None else (*at, "layers", flaw.layer)
+            layer = "" if flaw.layer is None else f', layer "{rota.layers[flaw.layer].name}"'
+            found.append(main.problem(here, f'rotation "{name}"{layer}: {flaw.text}'))
+    return found
+
+
+def _people(profile: Profile, policy: Policy) -> list[Problem]:
+    keys = [person.key for person in policy.people] + [f"rota:{name}" for name in policy.rotas]
     return [
         profile.problem(("oncall",), f'on call: unknown person "{key}"; {nearest(key, keys)}')
         for key in profile.system.oncall
@@ -114,13 +133,15 @@ def _target(target: str, system: System, policy: Policy) -> str:
     kind, _, name = target.partition(":")
     keys = [person.key for person in policy.people]
     if target == "oncall":
-        known = [key for key in system.oncall if key in keys]
+        known = [key for key in policy.ever_on_call(system) if key in keys]
         return "" if known else "nobody is on call; list people under `oncall`"
     if kind == "role" and name:
         roles = _held(policy.people)
         return "" if name in roles else f'role "{name}" is held by nobody; {nearest(name, roles)}'
     if kind == "person" and name:
         return "" if name in keys else f'unknown person "{name}"; {nearest(name, keys)}'
+    if kind == "rota" and name:
+        return "" if name in policy.rotas else f'unknown rotation "{name}"; {nearest(name, policy.rotas)}'
     if kind == "channel" and name:
         return ""
     return f'"{target[:60]}" is not a target; use {_TARGETS}'
@@ -136,7 +157,8 @@ def _approval(profile: Profile, policy: Policy, tier: str) -> Iterable[Problem]:
             yield profile.problem((*at, "roles"), f'approval of {tier}: role "{role}" is held by nobody; {hint}')
     able = {person.key for person in policy.people if person.roles & rule.roles}
     askers = {person.key for person in policy.people if person.roles & profile.system.request_roles}
-    stuck = sorted(key for key in askers if not _can_be_approved(key, able, rule, profile.system))
+    on_call = policy.ever_on_call(profile.system)
+    stuck = sorted(key for key in askers if not _can_be_approved(key, able, rule, on_call))
     if len(able) < rule.needed or (askers and len(stuck) == len(askers)):
         yield profile.problem(at, _impossible(tier, rule, able), warning=not policy.people)
     elif stuck:
@@ -158,10 +180,10 @@ def _impossible(tier: str, rule: ApprovalRule, able: set[str]) -> str:
     )
 
 
-def _can_be_approved(asker: str, able: set[str], rule: ApprovalRule, system: System) -> bool:
+def _can_be_approved(asker: str, able: set[str], rule: ApprovalRule, on_call: tuple[str, ...]) -> bool:
     if len(able - {asker}) >= rule.needed:
         return True
-    return rule.self_by_oncall and rule.needed == 1 and asker in able and asker in system.oncall
+    return rule.self_by_oncall and rule.needed == 1 and asker in able and asker in on_call
 
 
 def _roles(profile: Profile, policy: Policy) -> Iterable[Problem]:

@@ -6,8 +6,8 @@ The reference page is made from these models, so a key without a description doe
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from typing import Annotated, Any, Literal
+from datetime import date, time, timedelta
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -54,6 +54,22 @@ def _listed(given: object) -> object:
     return [str(item).lower() if isinstance(item, bool) else str(item) for item in values if item is not None]
 
 
+def _wall_clock(given: object) -> time:
+    """09:00. Raises ValueError for anything else."""
+    found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", str(given).strip())
+    if not found:
+        raise ValueError(f'"{str(given)[:40]}" is not a time of day; write it like 09:00 (midnight is 00:00)')
+    return time(int(found[1]), int(found[2]))
+
+
+def _day(given: object) -> date:
+    """2026-03-02. Raises ValueError for anything else."""
+    try:
+        return date.fromisoformat(str(given).strip())
+    except ValueError:
+        raise ValueError(f'"{str(given)[:40]}" is not a day; write it like 2026-03-02') from None
+
+
 def _text(given: object) -> object:
     """A number where a text is expected is the text that was written."""
     return str(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else given
@@ -62,6 +78,8 @@ def _text(given: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 Channel = Annotated[str | None, BeforeValidator(_channel)]  # None only where the key is left out
 Words = Annotated[list[str], BeforeValidator(_listed)]
+WallClock = Annotated[time, BeforeValidator(_wall_clock)]
+Day = Annotated[date, BeforeValidator(_day)]
 Text = Annotated[str, BeforeValidator(_text)]
 SecretText = Annotated[Secret, BeforeValidator(lambda given: Secret("" if given is None else str(given)))]
 
@@ -157,7 +175,8 @@ class LevelShape(Shape):
 
     after: Duration = Field(description="Since the incident opened. Must grow from level to level.")
     to: Words = Field(
-        description="Targets: `oncall`, `role:NAME`, `person:KEY`, `channel:#name`. All of them are paged at once."
+        description="Targets: `oncall`, `role:NAME`, `person:KEY`, `rota:NAME`, `channel:#name`. All of them are paged"
+        " at once."
     )
 
 
@@ -325,6 +344,47 @@ class BackendShape(BaseModel):
         return dict(self.model_extra or {})
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class HoursShape(Shape):
+    """Hours that a layer is limited to."""
+
+    days: list[Weekday] = Field(
+        default_factory=lambda: list(get_args(Weekday)), description="Days on which they begin. Default: all."
+    )
+    opens: WallClock = Field(time(0), description="When they begin, in the layer's zone.")
+    closes: WallClock = Field(
+        time(0), description="When they end; when that is not later than `opens`, on the next day. Equal times: 24 h."
+    )
+
+
+class LayerShape(Shape):
+    """People who take turns."""
+
+    name: Text = Field("", description="Shown in previews and complaints. Default: its number.")
+    people: Words = Field(description="Keys of people in the order of their turns.")
+    starts_on: Day = Field(description="Day on which the first turn begins. With `every: 7d` it sets the weekday.")
+    hand_over: WallClock = Field(time(9), description="When turns begin, in the layer's zone.")
+    every: Duration = Field(
+        timedelta(days=7), description="Length of a turn: `1d`, `7d` or another one from `1h` on. Default: a week."
+    )
+    zone: Text = Field("", description="IANA name of the zone, when it is not the rotation's.")
+    hours: list[HoursShape] = Field(default_factory=list, description="Hours it is limited to. Empty: always.")
+
+
+class RotationShape(Shape):
+    """Who is on call when. `oncall: [rota:NAME]` and the target `rota:NAME` refer to it."""
+
+    zone: Text = Field("UTC", description="IANA name of the zone its times are meant in, like `Europe/Berlin`.")
+    gaps: Literal["refused", "allowed"] = Field(
+        "refused", description="Whether `mlops-bot check` complains about times when nobody is on call."
+    )
+    layers: list[LayerShape] = Field(
+        default_factory=list, description="The first wins; where it has nobody, the next one shows through."
+    )
+
+
 class DefaultsShape(Shape):
     """Keys that mlops.yaml sets for every system and system.yaml may set anew. None: not set."""
 
@@ -333,7 +393,7 @@ class DefaultsShape(Shape):
     catch_all: Words | None = Field(
         None, description="Targets of a page that would reach nobody. Never empty; default: the channel."
     )
-    oncall: Words | None = Field(None, description="Keys of people, the primary first.")
+    oncall: Words | None = Field(None, description="Keys of people or `rota:NAME`, the primary first.")
     severity: list[SeverityShape] | None = Field(None, description="Rules that judge alerts.")
     escalation: EscalationShape | None = Field(None, description="Whom to page and when.")
     approvals: ApprovalsShape | None = Field(None, description="Who must agree to which actions.")
@@ -378,6 +438,9 @@ class ConfigShape(Shape):
     )
     people: dict[PersonKey, PersonShape] = Field(
         default_factory=dict, description="Whoever is not listed may look, but not steer or act."
+    )
+    rotations: dict[Name, RotationShape] = Field(
+        default_factory=dict, description="Schedules of people; see docs/reference/rotations.md."
     )
     defaults: DefaultsShape = Field(
         default_factory=DefaultsShape, description="For every system, and for alerts of systems nobody described."

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.model import Level, Severity, Who
+from bot.policy import rota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class ApprovalRule:
     break_glass: bool = False  # on call may set the two-person rule aside on a P0, with a reason
 
 
+_ROTA = "rota:"
 TIERS = ("light", "change", "dangerous")  # in rising order
 CLOSED = ApprovalRule(tier="closed", needed=1, roles=frozenset())  # what an unknown tier means: nobody may
 
@@ -163,7 +165,7 @@ class System:
     owner: str = ""
     channel: str = ""  # Slack channel, "#name" or id
     catch_all: tuple[str, ...] = ()  # targets when a level reaches nobody; never empty after checking
-    oncall: tuple[str, ...] = ()  # person keys, first is primary
+    oncall: tuple[str, ...] = ()  # person keys, or "rota:NAME" for whoever has it; first is primary
     services: tuple[str, ...] = ()
     models: tuple[ModelProfile, ...] = ()
     workloads: tuple[WorkloadProfile, ...] = ()  # those of the services that a cluster runs
@@ -203,6 +205,7 @@ class Policy:
     people: tuple[Person, ...] = ()
     systems: Mapping[str, System] = field(default_factory=dict)
     default: System = field(default_factory=lambda: System(name="unmapped"))
+    rotas: Mapping[str, rota.Rota] = field(default_factory=dict)
 
     def system(self, name: str) -> System:
         """The profile of that system, the default one when it is not known."""
@@ -217,10 +220,34 @@ class Policy:
         return next((person for person in self.people if person.key == key), None)
 
     def on_call(self, system: str, now: datetime) -> tuple[Person, ...]:
-        """Who is on call for the system at that time, primary first."""
-        del now  # rotations will need it; a fixed list does not
-        found = (self.by_key(key) for key in self.system(system).oncall)
+        """Who is on call for the system at that time, primary first, each person once."""
+        keys = (key for entry in self.system(system).oncall for key in self._held_by(entry, now))
+        found = (self.by_key(key) for key in dict.fromkeys(keys))
         return tuple(person for person in found if person is not None)
+
+    def ever_on_call(self, system: System) -> tuple[str, ...]:
+        """Keys of everybody who is on call for the system at some time, in order, each once."""
+        found: list[str] = []
+        for entry in system.oncall:
+            one = self._rota(entry)
+            layers = () if one is None else (layer for layer in one.layers if not rota.fault(layer))
+            found += [key for layer in layers for key in layer.people] if entry.startswith(_ROTA) else [entry]
+        return tuple(dict.fromkeys(found))
+
+    def _rota(self, entry: str) -> rota.Rota | None:
+        return self.rotas.get(entry.removeprefix(_ROTA)) if entry.startswith(_ROTA) else None
+
+    def _held_by(self, entry: str, now: datetime) -> tuple[str, ...]:
+        one = self._rota(entry)
+        if one is None:
+            return () if entry.startswith(_ROTA) else (entry,)
+        return rota.on_call(one, now)
+
+    def next_handover(self, system: str, now: datetime) -> rota.Handover | None:
+        """The next change in any rotation of the system; None when it has none, or none within 400 days."""
+        rotas = (self._rota(entry) for entry in self.system(system).oncall)
+        coming = (rota.next_handover(one, now) for one in rotas if one is not None)
+        return min((one for one in coming if one is not None), key=lambda one: one.at, default=None)
 
     def is_on_call(self, who: Who, system: str, now: datetime) -> bool:
         """True when this person is on call for the system."""
@@ -236,6 +263,9 @@ class Policy:
         if kind == "person":
             person = self.by_key(name)
             return (f"user:{person.who.user_id}",) if person else ()
+        if kind == "rota":
+            holders = (self.by_key(key) for key in self._held_by(target, now))
+            return tuple(f"user:{person.who.user_id}" for person in holders if person)
         if kind == "channel" and name:
             return (f"channel:{name}",)
         return ()

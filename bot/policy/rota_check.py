@@ -6,6 +6,7 @@ Pure: whoever read the file puts file and line before them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bot.policy.calendar import (
@@ -22,31 +23,52 @@ from bot.policy.rota import Layer, Rota, fault, gaps, hand_overs, layer_shifts
 _YEAR = 366 * DAY  # how far ahead changes of the clock are looked for
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """What is wrong, as "what; what to do", and the layer it is in: counted from 0, None for the whole rota."""
+
+    text: str
+    layer: int | None = None
+
+
+_EMPTY = Flaw(text="it has no layer, so nobody is ever on call; add one under `layers`")
+
+
 def problems(rota: Rota, known_people: Iterable[str], start: datetime, days: int = 14) -> tuple[str, ...]:
-    """Everything that is wrong with the rota, the worst first; gaps are looked for in the days from `start` on."""
+    """Every flaw as a sentence that names rota and layer; gaps are looked for in the days from `start` on."""
+    found = (*flaws(rota, known_people), *flaws_to_come(rota, start, days))
+    return tuple(f'rotation "{rota.name}"{_place(rota, flaw)}: {flaw.text}' for flaw in found)
+
+
+def flaws(rota: Rota, known_people: Iterable[str]) -> tuple[Flaw, ...]:
+    """What is wrong on any day."""
     known = frozenset(known_people)
+    found = [] if rota.layers or rota.overrides else [_EMPTY]
+    for number, layer in enumerate(rota.layers):
+        strangers = (person for person in dict.fromkeys(layer.people) if person not in known)
+        texts = [
+            f'unknown person "{one}"; list them under `people`, or take them out of the layer' for one in strangers
+        ]
+        found += [Flaw(text=text, layer=number) for text in (*texts, fault(layer)) if text]
+    return (*found, *(Flaw(text=text) for text in _of_overrides(rota, known)))
+
+
+def flaws_to_come(rota: Rota, start: datetime, days: int = 14) -> tuple[Flaw, ...]:
+    """What will go wrong: gaps in the days from `start` on, and hand-overs of a year that a clock makes unclear."""
     start = start.astimezone(UTC)
-    found: list[str] = []
-    if not rota.layers and not rota.overrides:
-        found.append(f'rotation "{rota.name}": it has no layer, so nobody is ever on call; add one under `layers`')
-    for layer in rota.layers:
-        found += [f'rotation "{rota.name}", layer "{layer.name}": {text}' for text in _of_layer(layer, known, start)]
-    found += [f'rotation "{rota.name}": {text}' for text in _of_overrides(rota, known)]
+    found = [
+        Flaw(text=text, layer=number)
+        for number, layer in enumerate(rota.layers)
+        if not fault(layer)
+        for text in (*_of_limits(layer, start), *_of_clock_changes(layer, start))
+    ]
     if rota.layers and not rota.may_have_gaps and not any(fault(layer) for layer in rota.layers):
-        found += [f'rotation "{rota.name}": {text}' for text in _of_gaps(rota, start, days)]
+        found += [Flaw(text=text) for text in _of_gaps(rota, start, days)]
     return tuple(found)
 
 
-def _of_layer(layer: Layer, known: frozenset[str], start: datetime) -> Iterator[str]:
-    for person in dict.fromkeys(layer.people):
-        if person not in known:
-            yield f'unknown person "{person}"; list them under `people`, or take them out of the layer'
-    text = fault(layer)
-    if text:
-        yield text
-        return
-    yield from _of_limits(layer, start)
-    yield from _of_clock_changes(layer, start)
+def _place(rota: Rota, flaw: Flaw) -> str:
+    return "" if flaw.layer is None else f', layer "{rota.layers[flaw.layer].name}"'
 
 
 def _of_limits(layer: Layer, start: datetime) -> Iterator[str]:
