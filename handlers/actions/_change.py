@@ -14,7 +14,7 @@ from typing import Any
 
 from bot.model import Outcome, Plan, canonical
 from bot.ports import Foreign, Json, Kind, Seen, Thing, Workloads
-from handlers._kube import CAUSE, annotations_of, at_pointer, changed_by, parts_of, pointer, uid_of
+from handlers._kube import CAUSE, at_pointer, changed_by, parts_of, pointer, uid_of
 
 NOTES = pointer("metadata", "annotations")
 PASSING = frozenset({"unreachable", "timeout", "overloaded"})  # may be over in a moment
@@ -167,8 +167,3 @@ def _parents(at: str) -> list[str]:
 def _words(at: str) -> str:
     """The last parts of a pointer, for people."""
     return " ".join(parts_of(at)[-2:])
-
-
-def is_ours(live: Json, plan: Plan) -> bool:
-    """True when the change-cause on the object is this plan's."""
-    return annotations_of(live).get(CAUSE, "").endswith(f"plan {plan.id}")

@@ -7,7 +7,6 @@ a Job, so they are looked at here. Its name follows from the plan alone: whoever
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 from bot.model import Draft, Outcome, Plan, Step
@@ -34,6 +33,15 @@ from handlers.actions._workload import missing, owner_of, port_of
 CREATE, ENDED = "create_job", "prove_ended"
 OURS = "mlops-bot/plan"  # annotation of the Job: the plan that made it
 _NAME_CAP = 52  # what is left of 63 for the CronJob's name
+
+
+def job_of(scene: Scene, name: str) -> JobProfile:
+    """The profile's job of that name. Foreign("not_found") when it lists none any more."""
+    found = scene.system.job(name)
+    if found is None:
+        text = f"The profile of {scene.system.name} lists no job {name} any more. Ask again."
+        raise Foreign("not_found", text, happened=False)
+    return found
 
 
 def draw(scene: Scene, job: JobProfile, verb: str, title: str, because: str) -> Draft | Refusal:
@@ -172,8 +180,3 @@ def _ended(live: Json) -> Seen:
         return Seen(outcome=Outcome.FAILED, detail=text)
     tries = f", {failed} tries failed so far" if failed else ""
     return Seen(outcome=Outcome.NOT_YET, detail=f"Job {name_of(live)} runs{tries}.")
-
-
-def words_of(known: Mapping[str, str]) -> str:
-    """Names as a sentence lists them."""
-    return listed(known) or "none"

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from bot.model import Draft, Plan
-from bot.policy import JobProfile, System
-from bot.ports import Foreign, Refusal, Scene, Seen
+from bot.policy import System
+from bot.ports import Refusal, Scene, Seen
 from handlers._look import listed
 from handlers.actions import _jobs
 
@@ -34,28 +34,20 @@ class RunJob:
 
     def draw(self, scene: Scene, request: Mapping[str, str]) -> Draft | Refusal:
         """Read the CronJob. Raises Foreign when the cluster is silent."""
-        job = _job(scene, request["job"])
+        job = _jobs.job_of(scene, request["job"])
         return _jobs.draw(scene, job, self.name, f"Run job {job.name} now", "you asked for it.")
 
     def fingerprint(self, scene: Scene, plan: Plan) -> dict[str, str]:
         """The CronJob's facts, read again."""
-        return _jobs.fingerprint(scene, _job(scene, plan.request["job"]))
+        return _jobs.fingerprint(scene, _jobs.job_of(scene, plan.request["job"]))
 
     def perform(self, scene: Scene, plan: Plan, step: str) -> Seen:
         """Make the Job, or look whether it has ended."""
-        return _jobs.see(scene, _job(scene, plan.request["job"]), plan, step, change=True)
+        return _jobs.see(scene, _jobs.job_of(scene, plan.request["job"]), plan, step, change=True)
 
     def observe(self, scene: Scene, plan: Plan, step: str) -> Seen:
         """Look for the Job, or for its end."""
-        return _jobs.see(scene, _job(scene, plan.request["job"]), plan, step, change=False)
-
-
-def _job(scene: Scene, name: str) -> JobProfile:
-    found = scene.system.job(name)
-    if found is None:
-        text = f"The profile of {scene.system.name} lists no job {name} any more. Ask again."
-        raise Foreign("not_found", text, happened=False)
-    return found
+        return _jobs.see(scene, _jobs.job_of(scene, plan.request["job"]), plan, step, change=False)
 
 
 ACTION = RunJob()

@@ -30,7 +30,9 @@ ROOT = Path(__file__).resolve().parents[2]
 RBAC = ROOT / "deploy" / "kubernetes" / "rbac"
 ACCOUNT = ("mlops-bot", "mlops-bot")  # namespace and name of the service account in the manifests
 TEAM = "T1"
-ALICE, BOB, CAROL = (Who(team_id=TEAM, user_id=f"U{name}", name=name.lower()) for name in ("ALICE", "BOB", "CAROL"))
+ALICE, BOB, CAROL, DANA = (
+    Who(team_id=TEAM, user_id=f"U{name}", name=name.lower()) for name in ("ALICE", "BOB", "CAROL", "DANA")
+)
 REST_S = 60.0
 _RESTING = {PlanState.PENDING}
 
@@ -89,6 +91,7 @@ class Town:
             Person(key="alice", who=ALICE, roles=frozenset({"oncall", "engineer"})),
             Person(key="bob", who=BOB, roles=frozenset({"engineer", "senior"})),
             Person(key="carol", who=CAROL, roles=frozenset({"manager"})),
+            Person(key="dana", who=DANA, roles=frozenset({"director"})),
         )
         policy = Policy(people=people, systems={"shop": self.system})
         self.registry = load()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bot.desk import Asker
 from bot.model import PlanState
 from playground.kube import Cluster
-from tests.cluster.cluster import autoscaler, cron_job, deployment, path, stateful_set, wait_available
-from tests.cluster.desk import BOB, CAROL, MakeTown, image, refusal, roll
+from tests.cluster.cluster import autoscaler, cron_job, daemon_set, deployment, path, stateful_set, wait_available
+from tests.cluster.desk import BOB, CAROL, DANA, MakeTown, image, refusal, roll
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -59,8 +60,11 @@ def test_a_number_outside_the_autoscalers_bounds_is_refused(cluster: Cluster, na
 
 
 def test_an_autoscaler_that_fights_back_is_not_called_success(cluster: Cluster, namespace: str, town: MakeTown) -> None:
-    """The autoscaler comes after the approval: the number is taken back, and the plan says by whom."""
-    roll(cluster, namespace, "v1")
+    """The autoscaler comes after the approval: the number is taken back, and the plan says so."""
+    where = path(namespace, "deployments", "web")
+    slow = {"simulated-node/ready-after-s": "8"}  # so that the autoscaler is there before every pod is ready
+    cluster.apply([deployment("web", "web:v1", 1, slow)], namespace=namespace)
+    wait_available(cluster, where, 1)
     here = town()
     here.ask("scale web 8")
     here.approve(BOB, CAROL)
@@ -68,11 +72,31 @@ def test_an_autoscaler_that_fights_back_is_not_called_success(cluster: Cluster, 
     cluster.apply([autoscaler("web", 2, 4)], namespace=namespace)
     here.work(until=lambda plan: plan.is_ended)
     ended = here.plan
-    if ended.state is PlanState.VERIFIED:  # every pod was ready before the autoscaler's first look
-        pytest.skip("the pods were faster than the autoscaler")
     assert ended.state is PlanState.FAILED
     assert "Superseded" in ended.ended_why
     assert "not 8" in ended.ended_why
+
+
+def test_a_daemon_set_goes_back_and_cannot_be_scaled(cluster: Cluster, namespace: str, town: MakeTown) -> None:
+    where = path(namespace, "daemonsets", "agent")
+    cluster.apply([daemon_set("agent", "agent:v1")], namespace=namespace)
+
+    def is_whole(tag: str) -> bool:
+        pods = [pod for pod in cluster.pods(namespace) if pod["spec"]["containers"][0]["image"].endswith(tag)]
+        status = cluster.api.get(where).get("status", {})
+        return len(pods) == status.get("numberAvailable") == status.get("desiredNumberScheduled") == 2
+
+    cluster.wait(lambda: is_whole("v1"))
+    here = town(services={"agent": {"kind": "DaemonSet"}})
+    here.ledger.look()
+    change = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "registry.local/agent:v2"}]
+    cluster.api.patch(where, change, "application/json-patch+json")
+    cluster.wait(lambda: is_whole("v2"))
+    assert "cannot be scaled" in refusal(here.ask("scale agent 3"))
+    assert "only a Deployment can be paused" in refusal(here.ask("pause agent"))
+    done = here.do("rollback agent")
+    assert done.state is PlanState.VERIFIED, done.ended_why
+    assert image(cluster, where).endswith("agent:v1")
 
 
 def test_restart_replaces_every_pod(cluster: Cluster, namespace: str, town: MakeTown) -> None:
@@ -236,3 +260,19 @@ def test_gitops_is_seen_and_takes_two(cluster: Cluster, namespace: str, town: Ma
     assert plan.needed == 2
     assert plan.draft is not None
     assert "repository" in plan.draft.warnings[-1] or "repository" in " ".join(plan.draft.warnings)
+
+
+def test_the_undo_button_takes_a_change_back(cluster: Cluster, namespace: str, town: MakeTown) -> None:
+    """The stored way back is a plan of its own, with its own approval; what ran before needs no pattern."""
+    where = roll(cluster, namespace, "v1")
+    here = town(services={"web": {"images": ("registry.local/web:v2",)}})
+    done = here.do("set-image web srv=registry.local/web:v2")
+    assert done.state is PlanState.VERIFIED, done.ended_why
+    reply = here.desk.click_undo(done.id, Asker(who=BOB))
+    assert not reply.refused, reply.text
+    here.work(until=lambda plan: plan.id != done.id and (plan.draft is not None or plan.is_ended))
+    assert here.plan.reason == f"undo of plan {done.id}"
+    assert here.plan.needed == 2
+    back = here.finish(CAROL, DANA)
+    assert back.state is PlanState.VERIFIED, back.ended_why
+    assert image(cluster, where).endswith("web:v1")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -18,7 +19,8 @@ from handlers._kube import DEPLOYMENT, differences, has_stalled, rolled_out, sel
 from handlers._pods import redacted
 from handlers._quantity import quantity
 from handlers.actions._change import Change, judge
-from handlers.actions._workload import owner_of
+from handlers.actions._workload import Scaler, Target, facts, owner_of, warnings_of
+from handlers.actions.scale import out_of_bounds, step_tier
 from handlers.backends import kubernetes
 from handlers.diagnostics.logs import condensed
 from handlers.diagnostics.pods import summary
@@ -197,6 +199,91 @@ def test_the_sentence_that_a_tired_person_understands() -> None:
     assert summary("web", [pod("web-1")], 1, NOW) == "1 of 1 pods of web are ready."
     assert "scaled to 0" in summary("web", [], 0, NOW)
     assert "no pod of web" in summary("web", [], 2, NOW)
+
+
+# guards
+
+
+def target(*, scalers: tuple[Scaler, ...] = (), budgets: tuple[Any, ...] = (), pods: Any = (), **live: Any) -> Target:
+    profile = WorkloadProfile(service="web", backend="k", namespace="shop", name="web", max_step=3)
+    found = {**deployment(), **live}
+    return Target(
+        profile=profile, port=cast("Any", None), thing=WEB, live=found, pods=tuple(pods), scalers=scalers,
+        budgets=budgets, unknown=(),
+    )  # fmt: skip
+
+
+HPA = Scaler(name="HorizontalPodAutoscaler web", least=2, most=4)
+KEDA = Scaler(name="ScaledObject web", least=0, most=6)
+
+
+@pytest.mark.parametrize(
+    "scalers, to, told",
+    [
+        ((), 3, ""),
+        ((), 2, "Nothing to do"),
+        ((), 11, "1 to 10 replicas"),
+        ((), 0, ""),
+        ((HPA,), 5, "HorizontalPodAutoscaler web keeps web between 2 and 4"),
+        ((HPA,), 1, "between 2 and 4"),
+        ((HPA,), 4, ""),
+        ((HPA,), 0, ""),
+        ((KEDA,), 7, "ScaledObject web keeps web between 0 and 6"),
+        ((KEDA,), 6, ""),
+    ],
+)
+def test_which_numbers_of_replicas_are_refused(scalers: tuple[Scaler, ...], to: int, told: str) -> None:
+    found = out_of_bounds(target(scalers=scalers), 2, to)
+    assert told in found
+    assert bool(found) == bool(told)
+
+
+@pytest.mark.parametrize(
+    "scalers, to, tier, told",
+    [
+        ((), 3, "change", ""),
+        ((), 6, "dangerous", "more than the 3"),
+        ((), 0, "dangerous", "stops every pod"),
+        ((KEDA,), 0, "dangerous", "switched off"),
+        ((HPA,), 4, "change", "goes on scaling"),
+    ],
+)
+def test_how_dangerous_a_step_is(scalers: tuple[Scaler, ...], to: int, tier: str, told: str) -> None:
+    found, warnings = step_tier(target(scalers=scalers), 2, to)
+    assert found == tier
+    assert told in " ".join(warnings)
+
+
+BUDGET = {"metadata": {"name": "web"}, "status": {"disruptionsAllowed": 0}}
+
+
+@pytest.mark.parametrize(
+    "given, tier, told",
+    [
+        (target(), "light", ""),
+        (target(spec={"replicas": 1}), "light", "There is one replica"),
+        (target(spec={"replicas": 2, "strategy": {"type": "Recreate"}}), "light", "nothing serves then"),
+        (target(spec={"replicas": 2, "updateStrategy": {"type": "OnDelete"}}), "light", "no pod changes until"),
+        (target(status={"observedGeneration": 1}), "light", "A roll-out is under way"),
+        (target(budgets=(BUDGET,)), "light", "PodDisruptionBudget web allows no disruption"),
+        (target(metadata={"uid": "u1", "labels": {"helm.toolkit.fluxcd.io/name": "shop"}}), "dangerous", "Flux (shop)"),
+    ],
+    ids=["nothing", "single", "recreate", "on delete", "running", "budget", "gitops"],
+)
+def test_what_an_approver_is_told(given: Target, tier: str, told: str) -> None:
+    warnings, found = warnings_of(given)
+    assert found == tier
+    assert told in " ".join(warnings)
+
+
+def test_an_approval_outlives_an_autoscaler_but_no_other_change() -> None:
+    """The generation moves with every replica the autoscaler adds; the approval must not die of that."""
+    before = facts(target(scalers=(HPA,)))
+    grown = facts(target(scalers=(HPA,), spec={"replicas": 4}, metadata={"generation": 3, "uid": "u1"}))
+    assert grown == before
+    assert facts(target(scalers=(HPA,), spec={"replicas": 2, "paused": True})) != before
+    assert facts(target(scalers=(replace(HPA, most=9),))) != before
+    assert facts(target()) != facts(target(metadata={"generation": 3, "uid": "u1"}))
 
 
 # what is typed
