@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import yaml
 
-from bot.model import Outcome
+from bot.model import Draft, Outcome
 from bot.policy import JobProfile, ModelProfile, SwitchProfile, System, TrafficProfile, WorkloadProfile
 from bot.ports import Foreign, Refusal, Thing
 from bot.registry import load
@@ -19,15 +16,18 @@ from handlers._kube import DEPLOYMENT, differences, has_stalled, rolled_out, sel
 from handlers._pods import redacted
 from handlers._quantity import quantity
 from handlers.actions._change import Change, judge
-from handlers.actions._workload import Scaler, Target, facts, owner_of, warnings_of
+from handlers.actions._rollout import prove
+from handlers.actions._workload import Scaler, Target, _scalers, facts, owner_of, warnings_of
 from handlers.actions.scale import out_of_bounds, step_tier
-from handlers.backends import kubernetes
 from handlers.diagnostics.logs import condensed
 from handlers.diagnostics.pods import summary
-from tests.handlers import odd_server
-from tests.handlers.fakes import NOW, minutes
+from tests.handlers.fakes import NOW, World, minutes, plan_of
 
 WEB = Thing(kind=DEPLOYMENT, namespace="shop", name="web")
+DRAFT = Draft(
+    title="", from_="", to="", because="", steps=(), inverse={}, inverse_text="", fingerprint={"uid": "u1"}, args={},
+    tier="change",
+)  # fmt: skip
 
 
 def deployment(**status: Any) -> dict[str, Any]:
@@ -204,6 +204,67 @@ def test_the_sentence_that_a_tired_person_understands() -> None:
 # guards
 
 
+class Listing:
+    """A Workloads that only lists, by plural."""
+
+    def __init__(self, **found: Any) -> None:
+        self.found = found
+
+    def list(self, thing: Thing, **_: str) -> Any:
+        value = self.found.get(thing.kind.plural, [])
+        if isinstance(value, Foreign):
+            raise value
+        return value
+
+
+def test_who_else_sets_the_replicas() -> None:
+    to = {"kind": "Deployment", "name": "web"}
+    hpa = {"metadata": {"name": "h"}, "spec": {"scaleTargetRef": to, "maxReplicas": 5}}
+    other = {"metadata": {"name": "o"}, "spec": {"scaleTargetRef": {**to, "name": "db"}, "maxReplicas": 1}}
+    keda = {"metadata": {"name": "k"}, "spec": {"scaleTargetRef": {"name": "web"}}}
+    unknown: list[str] = []
+    port = Listing(horizontalpodautoscalers=[hpa, other], scaledobjects=[keda])
+    found = _scalers(cast("Any", port), WEB, unknown)
+    assert [(one.name, one.least, one.most) for one in found] == [
+        ("HorizontalPodAutoscaler h", 1, 5),
+        ("ScaledObject k", 0, 100),
+    ]
+    blind = Listing(
+        horizontalpodautoscalers=Foreign("refused", "no rule"), scaledobjects=Foreign("not_found", "no kind")
+    )
+    assert _scalers(cast("Any", blind), WEB, unknown) == ()
+    assert unknown == ["HorizontalPodAutoscalers could not be read: no rule"], "what is not known is said"
+
+
+@pytest.mark.parametrize(
+    "change, outcome, told",
+    [
+        ({}, Outcome.DONE, "healthy and serves v3"),
+        ({"healthy": (False, "loading")}, Outcome.NOT_YET, "not healthy: loading"),
+        ({"loaded": "2"}, Outcome.NOT_YET, "serves v2, but champion is v3"),
+    ],
+)
+def test_the_model_server_has_its_say(change: dict[str, Any], outcome: Outcome, told: str) -> None:
+    """After a roll-out the pods may be ready and serve something else."""
+    world = World()
+    for name, value in change.items():
+        setattr(world.server, name, value)
+    seen = prove(world.scene(), cast("Any", None), plan_of("rollback", cast("Any", DRAFT)), "prove_served")
+    assert (seen.outcome, told in seen.detail) == (outcome, True), seen.detail
+
+
+def test_the_metrics_have_theirs() -> None:
+    world = World()
+    ask = plan_of("rollback", cast("Any", DRAFT))
+    assert prove(world.scene(), cast("Any", None), ask, "prove_metric").outcome is Outcome.NOT_YET
+    world.accuracy["3"] = 0.97
+    assert prove(world.scene(), cast("Any", None), ask, "prove_metric").outcome is Outcome.DONE
+    world.accuracy.clear()
+    silent = prove(world.scene(), cast("Any", None), ask, "prove_metric")
+    assert silent.outcome is Outcome.NOT_YET
+    assert "no value" in silent.detail
+
+
 def target(*, scalers: tuple[Scaler, ...] = (), budgets: tuple[Any, ...] = (), pods: Any = (), **live: Any) -> Target:
     profile = WorkloadProfile(service="web", backend="k", namespace="shop", name="web", max_step=3)
     found = {**deployment(), **live}
@@ -344,127 +405,3 @@ def test_what_is_not_understood_names_the_way_on(said: str) -> None:
     parsed = load().actions[verb].parse(words, SHOP)
     assert isinstance(parsed, Refusal)
     assert parsed.why.endswith((".", "?"))
-
-
-# the backend, at the wire
-
-
-@contextmanager
-def client(url: str, folder: Path) -> Iterator[kubernetes.KubernetesCluster]:
-    config = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "users": [{"name": "u", "user": {"token": "very-secret"}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-    }  # fmt: skip
-    file = folder / "config"
-    file.write_text(yaml.safe_dump(config))
-    made = kubernetes.BACKEND.build({"kubeconfig": str(file)})
-    yield made
-    made.close()
-
-
-TEST_FAILED = "the server rejected our request due to an error in our request"
-
-
-def status(code: int, message: str) -> dict[str, Any]:
-    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message}
-
-
-@pytest.mark.parametrize(
-    "code, message, reason, happened, told",
-    [
-        (401, "Unauthorized", "refused", False, "does not know us"),
-        (403, 'deployments.apps "web" is forbidden: User "x" cannot patch resource "deployments"', "refused", False,
-         "lacks the rule “patch deployments in apps, namespace shop”"),
-        (403, "exceeded quota: small", "refused", False, "exceeded quota: small"),
-        (404, "not found", "not_found", False, "has no Deployment shop/web"),
-        (409, "the object has been modified", "conflict", False, "by somebody else"),
-        (410, "gone", "conflict", False, "by somebody else"),
-        (422, TEST_FAILED, "conflict", False, "somebody changed it"),
-        (422, "spec.replicas: Invalid value: -1", "invalid", False, "Invalid value: -1"),
-        (400, "admission webhook denied it", "invalid", False, "admission webhook denied it"),
-        (429, "slow down", "overloaded", False, "overloaded"),
-        (500, "boom", "broken", None, "failed with 500: boom"),
-        (503, "starting", "overloaded", None, "overloaded"),
-        (504, "timeout", "timeout", None, "did not finish in time"),
-    ],
-)  # fmt: skip
-def test_every_status_has_its_verdict(
-    code: int, message: str, reason: str, happened: bool | None, told: str, tmp_path: Path
-) -> None:
-    with odd_server.answering(code, status(code, message)) as server, client(server.url, tmp_path) as cluster:
-        with pytest.raises(Foreign) as raised:
-            cluster.patch(WEB, [{"op": "test", "path": "/metadata/uid", "value": "x"}])
-        assert len(server.requests) == 1, "a change is never sent twice by the backend itself"
-    assert (raised.value.reason, raised.value.happened) == (reason, happened)
-    assert told in raised.value.sentence
-    assert "very-secret" not in raised.value.sentence
-
-
-def test_what_is_sent_is_a_json_patch_in_our_name(tmp_path: Path) -> None:
-    with odd_server.answering(200, {"kind": "Deployment"}) as server, client(server.url, tmp_path) as cluster:
-        cluster.patch(WEB, [{"op": "test", "path": "/metadata/uid", "value": "x"}], dry_run=True)
-        cluster.patch(WEB, {"spec": {}}, sub="scale")
-    [(method, path, headers), (_, scale, merge)] = server.requests
-    assert method == "PATCH"
-    assert path.startswith("/apis/apps/v1/namespaces/shop/deployments/web?")
-    for part in ("fieldManager=mlops-bot", "dryRun=All", "fieldValidation=Strict"):
-        assert part in path
-    assert headers["Content-Type"] == "application/json-patch+json"
-    assert "dryRun" not in scale
-    assert "/web/scale?" in scale
-    assert merge["Content-Type"] == "application/merge-patch+json"
-
-
-@pytest.mark.parametrize(
-    "behave, reason",
-    [(odd_server.silence, "timeout"), (odd_server.hang_up, "unreachable"), (odd_server.trickle, "timeout")],
-)
-def test_a_bad_wire_ends_in_time_and_says_that_it_cannot_be_told(behave: Any, reason: str, tmp_path: Path) -> None:
-    import time
-
-    with odd_server.raw(behave) as url, client(url, tmp_path) as cluster:
-        cluster._client()
-        began = time.monotonic()
-        with pytest.raises(Foreign) as raised:
-            cluster.patch(WEB, [])
-        assert time.monotonic() - began < 6
-    assert (raised.value.reason, raised.value.happened) == (reason, None)
-
-
-def test_nobody_there_means_that_nothing_happened(tmp_path: Path) -> None:
-    with odd_server.nobody() as url, client(url, tmp_path) as cluster, pytest.raises(Foreign) as raised:
-        cluster.get(WEB)
-    assert (raised.value.reason, raised.value.happened) == ("unreachable", False)
-
-
-def test_a_login_page_is_no_answer(tmp_path: Path) -> None:
-    page = b"<html>log in</html>"
-    with (
-        odd_server.answering(200, page) as server,
-        client(server.url, tmp_path) as cluster,
-        pytest.raises(Foreign) as raised,
-    ):
-        cluster.get(WEB)
-    assert raised.value.reason == "invalid"
-
-
-@pytest.mark.parametrize(
-    "settings, told",
-    [
-        ({}, "needs one of"),
-        ({"kubeconfig": "x", "in_cluster": "true"}, "needs one of"),
-        ({"in_cluster": "yes"}, "must be true or false"),
-    ],
-)
-def test_settings_that_do_not_fit(settings: dict[str, str], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        kubernetes.BACKEND.build(settings)
-
-
-def test_a_kubeconfig_that_is_not_there_is_told_at_the_first_call(tmp_path: Path) -> None:
-    cluster = kubernetes.BACKEND.build({"kubeconfig": str(tmp_path / "nosuch")})
-    with pytest.raises(Foreign) as raised:
-        cluster.get(WEB)
-    assert (raised.value.reason, raised.value.happened) == ("invalid", False)
