@@ -1,0 +1,193 @@
+"""The drift screen: current data against a reference, without pandas, in bounded memory.
+
+Per column: quantile index with its verdict, missing, unreadable and infinite values, values outside the reference's
+range, the most frequent value, new and lost categories, the hour of the day, change of type; for the whole: rows,
+unreadable lines, repeated rows, columns gone and added. `triage` says what it may mean.
+
+Meant for a worker process: DuckDB's memory limit bounds its buffers, not the last byte of the process. A column that
+cannot be compared is set aside and named; only a source that cannot be read at all is an error (`Unreadable`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+
+from handlers.drift import labels, numbers
+from handlers.drift.ask import Ask, answers, as_number, as_time, family
+from handlers.drift.facts import Column, Form, Screen, SetAside
+from handlers.drift.psi import DEFAULT_LINES, Lines
+from handlers.drift.source import Fetch, Source, Table, Unreadable, localised, opened, quoted, table_of
+
+MOST_COLUMNS = 500
+FITS_RATIO = 0.95  # of the texts in a reference column that must read as numbers for it to be one
+NEARLY_EQUAL_RATIO = 0.95  # row counts this close need no thinning before repeated rows are compared
+SEED = 7  # of the thinning; any fixed number, so that a second run says the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one run may use."""
+
+    memory_mb: int = 256  # of DuckDB; the process adds about 120 MB of its own
+    threads: int = 2
+    columns: int = MOST_COLUMNS
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def screened(
+    reference: Source,
+    current: Source,
+    *,
+    target: str = "",
+    ignore: Collection[str] = (),
+    lines: Lines = DEFAULT_LINES,
+    limits: Limits = DEFAULT_LIMITS,
+    fetch: Fetch | None = None,
+    scratch: Path | None = None,
+) -> Screen:
+    """Compare two sources. Raises Unreadable when one of them cannot be read at all.
+
+    `target` names the prediction or label column, `ignore` columns that are to be left alone, `scratch` an existing
+    folder to work in (the system's own otherwise); what is written there is removed again.
+    """
+    with tempfile.TemporaryDirectory(prefix="drift-screen-", dir=scratch) as folder:
+        work = Path(folder)
+        pair = [
+            localised(source, fetch, work / name) for name, source in (("reference", reference), ("current", current))
+        ]
+        folders = [Path(source.path).parent for source in pair]
+        with opened(work, folders, memory_mb=limits.memory_mb, threads=limits.threads) as connection:
+            before = table_of(connection, pair[0], "reference")
+            now = table_of(connection, pair[1], "current")
+            return _compared(connection, (before, now), target, frozenset(ignore), lines, limits)
+
+
+def _compared(
+    connection: duckdb.DuckDBPyConnection,
+    sides: tuple[Table, Table],
+    target: str,
+    ignore: frozenset[str],
+    lines: Lines,
+    limits: Limits,
+) -> Screen:
+    reference, current = sides
+    if target and (target not in reference.types or target not in current.types):
+        target = ""
+    common = [name for name in reference.types if name in current.types and name not in ignore]
+    aside = dict.fromkeys(common[limits.columns :], f"Only the first {limits.columns} columns are compared.")
+    forms, unfit = _forms(connection, reference, common[: limits.columns])
+    aside |= unfit
+    by_form = {form: [name for name, of in forms.items() if of is form] for form in Form}
+    found, broken = numbers.compared(connection, sides, by_form[Form.NUMBER], target, lines, len(forms))
+    for look, form in ((labels.categories, Form.CATEGORY), (labels.times, Form.TIME)):
+        more, failed = look(connection, sides, by_form[form], lines, len(forms))
+        found += more
+        broken |= failed
+    aside |= broken
+    order = {name: place for place, name in enumerate(reference.types)}
+    found = [_with_type_change(column, sides) for column in sorted(found, key=lambda column: order[column.name])]
+    columns = numbers.with_companions(connection, reference, found, target)
+    rows = _rows(connection, reference), _rows(connection, current)
+    repeated = _repeated(connection, sides, common, rows)
+    return Screen(
+        reference_rows=rows[0],
+        current_rows=rows[1],
+        columns=columns,
+        set_aside=tuple(SetAside(name=name, why=aside[name]) for name in sorted(aside, key=order.__getitem__)),
+        gone=tuple(name for name in reference.types if name not in current.types and name not in ignore),
+        added=tuple(name for name in current.types if name not in reference.types and name not in ignore),
+        target=target if any(column.name == target for column in columns) else "",
+        reference_rejected=reference.rejected,
+        current_rejected=current.rejected,
+        reference_repeated_share=repeated[0],
+        current_repeated_share=repeated[1],
+    )
+
+
+def _forms(
+    connection: duckdb.DuckDBPyConnection, reference: Table, columns: Sequence[str]
+) -> tuple[dict[str, Form], dict[str, str]]:
+    """How each column is looked at, and why some are not. Text from a CSV file is what its values read as."""
+    forms: dict[str, Form] = {}
+    unfit: dict[str, str] = {}
+    texts: list[str] = []
+    for name in columns:
+        match family(reference.types[name]):
+            case "number":
+                forms[name] = Form.NUMBER
+            case "time":
+                forms[name] = Form.TIME
+            case "boolean":
+                forms[name] = Form.CATEGORY
+            case "text":
+                texts.append(name)
+            case _:
+                unfit[name] = f"Columns of type {reference.types[name][:60]} cannot be compared."
+    if not reference.is_untyped:
+        return forms | dict.fromkeys(texts, Form.CATEGORY), unfit
+    asks = {
+        name: Ask(
+            inner={
+                f"p{place}": quoted(name),
+                f"p{place}_d": as_number(name, "VARCHAR"),
+                f"p{place}_t": as_time(name, "VARCHAR"),
+            },
+            aggregates=(f"count(p{place})", f"count(p{place}_d)", f"count(p{place}_t)"),
+        )
+        for place, name in enumerate(texts)
+    }
+    found, broken = answers(connection, reference, asks)
+    return forms | {name: _read_as(*row) for name, row in found.items()}, unfit | broken
+
+
+def _read_as(n: int, as_numbers: int, as_times: int) -> Form:
+    if n and as_numbers >= FITS_RATIO * n:
+        return Form.NUMBER
+    return Form.TIME if n and as_times >= FITS_RATIO * n else Form.CATEGORY
+
+
+def _with_type_change(column: Column, sides: tuple[Table, Table]) -> Column:
+    """Whole numbers that became fractions are no change: a single missing value does that."""
+    was, now = (side.types[column.name] for side in sides)
+    if any(side.is_untyped for side in sides) or family(was) == family(now):
+        return column
+    return replace(column, type_change=f"{was} → {now}")
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    found = connection.execute(f"SELECT count(*) FROM {table.sql}", dict(table.params)).fetchone()  # noqa: S608
+    return int(found[0]) if found else 0
+
+
+def _repeated(
+    connection: duckdb.DuckDBPyConnection, sides: tuple[Table, Table], columns: Sequence[str], rows: tuple[int, int]
+) -> tuple[float | None, float | None]:
+    """The share of rows that stand there already, on both sides at about the same number of rows.
+
+    More rows of the same population repeat each other more often, so the larger side is thinned first.
+    """
+    fewest = min(rows)
+    if not columns or not fewest:
+        return None, None
+    shares = []
+    for table, count in zip(sides, rows, strict=True):
+        ratio = fewest / count
+        thinned = f" TABLESAMPLE {100 * ratio:.6f}% (bernoulli, {SEED})" if ratio < NEARLY_EQUAL_RATIO else ""
+        hashes = f"SELECT hash({', '.join(quoted(name) for name in columns)}) AS h FROM {table.sql}"  # noqa: S608
+        query = f"SELECT sum(n), count(*) FROM (SELECT count(*) AS n FROM ({hashes}){thinned} GROUP BY h)"  # noqa: S608
+        try:
+            found = connection.execute(query, dict(table.params)).fetchone()
+        except duckdb.OutOfMemoryException:
+            return None, None  # not known, which is not the same as none; the columns were compared all the same
+        shares.append(1 - found[1] / found[0] if found and found[0] else 0.0)
+    return shares[0], shares[1]
+
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "Unreadable", "screened"]

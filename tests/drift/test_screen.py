@@ -1,0 +1,245 @@
+"""The screen on files as people have them: broken columns, hostile names, lines that are none."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from handlers.drift.facts import Form, Screen
+from handlers.drift.psi import Verdict
+from handlers.drift.screen import Limits, screened
+from handlers.drift.source import Kind, Source, Unreadable, opened
+from tests.drift.real import halves, real, write
+
+HOSTILE = ['a"; DROP TABLE x; --', "select", "mit leer", "'", "$bins", "ä" * 80, "%s", "{0}", "c\nd", "n0_x"]
+
+
+def parquet(path: Path, columns: Mapping[str, Any]) -> Source:
+    pq.write_table(pa.table(dict(columns)), path)
+    return Source(kind=Kind.PARQUET, path=str(path))
+
+
+def text(path: Path, content: str) -> Source:
+    path.write_text(content, encoding="utf-8")
+    return Source(kind=Kind.CSV, path=str(path))
+
+
+def both(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], **more: Any) -> Screen:
+    return screened(parquet(folder / "a.parquet", before), parquet(folder / "b.parquet", now), scratch=folder, **more)
+
+
+def floats(n: int = 600, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).normal(size=n)
+
+
+def test_all_about_a_number(tmp_path: Path) -> None:
+    before = np.arange(1, 1001) / 10
+    now = np.concatenate([before[:900], [np.nan] * 50, [np.inf] * 10, [-999.0] * 40])
+    column = both(tmp_path, {"x": before}, {"x": now}).columns[0]
+    assert column.form is Form.NUMBER
+    assert (column.reference.n, column.current.n) == (1000, 940)
+    assert (column.reference.lowest, column.reference.highest) == (0.1, 100.0)
+    assert column.current.missing_share == pytest.approx(0.05)
+    assert column.current.infinite_share == pytest.approx(0.01)
+    assert (column.outside_top, column.outside_top_share) == (-999.0, pytest.approx(40 / 940))
+    assert column.far_share == pytest.approx(40 / 940)
+    assert sum(column.reference_counts) == 1000
+    assert sum(column.current_counts) == 940
+    assert column.drift.n == 940
+
+
+def test_what_csv_and_parquet_say_is_the_same(tmp_path: Path) -> None:
+    one = real("diabetes")
+    pair = halves(one, 1)
+    files = []
+    for name, frame in zip(("a", "b"), pair, strict=True):
+        rows = zip(*(frame[column] for column in frame), strict=True)
+        lines = [",".join(f'"{column}"' for column in frame), *(",".join(map(str, row)) for row in rows)]
+        files.append((write(frame, tmp_path / f"{name}.parquet"), text(tmp_path / f"{name}.csv", "\n".join(lines))))
+    from_parquet = screened(*(Source(kind=Kind.PARQUET, path=str(file)) for file, _ in files), scratch=tmp_path)
+    from_csv = screened(*(source for _, source in files), scratch=tmp_path)
+    assert [(c.name, c.form) for c in from_csv.columns] == [(c.name, c.form) for c in from_parquet.columns]
+    for one_side, other in zip(from_csv.columns, from_parquet.columns, strict=True):
+        assert one_side.drift.value == pytest.approx(other.drift.value, abs=0.02)
+    assert list(tmp_path.glob("drift-screen-*")) == []
+
+
+def test_a_bad_value_or_line_in_csv_costs_itself_only(tmp_path: Path) -> None:
+    good = "\n".join(f"{value},{value * 2}" for value in range(0, 3000, 7))
+    before = text(tmp_path / "a.csv", f"x,y\n{good}\n")
+    now = text(tmp_path / "b.csv", f"x,y\n{good}\nabc,NA\n1,2,3,4\n5\n")
+    found = screened(before, now, scratch=tmp_path)
+    assert (found.current_rows, found.current_rejected) == (found.reference_rows + 1, 2)
+    x, y = found.columns
+    assert x.current.unreadable_share == pytest.approx(1 / found.current_rows)
+    assert (y.current.missing_share, y.current.unreadable_share) == (pytest.approx(1 / found.current_rows), 0)
+
+
+def test_columns_that_cannot_be_compared_are_named_and_the_rest_is(tmp_path: Path) -> None:
+    n = 600
+    columns = {
+        "fine": floats(n),
+        "empty": pa.nulls(n, pa.float64()),
+        "nested": [[1, 2]] * n,
+        "bytes": [b"x"] * n,
+        "id": np.arange(n),
+        "free": [f"text {place} {place % 7}" for place in range(n)],
+        "skipped": floats(n),
+    }
+    many = {name: values for name, values in columns.items() if name != "free"}
+    wide = {"free": [f"note {place}" for place in range(3000)], "fine": floats(3000)}
+    found = both(tmp_path, many, many, ignore={"skipped"})
+    assert [column.name for column in found.columns] == ["fine"]
+    assert [aside.name for aside in found.set_aside] == ["empty", "nested", "bytes", "id"]
+    assert all(aside.why.endswith(".") for aside in found.set_aside)
+    found = both(tmp_path, wide, wide)
+    assert [(aside.name, "free text" in aside.why) for aside in found.set_aside] == [("free", True)]
+
+
+def test_a_type_that_changed_is_said_and_whole_to_fraction_is_none(tmp_path: Path) -> None:
+    whole = np.arange(600) % 50
+    before = {"x": whole, "y": whole, "t": pa.array(whole, pa.timestamp("s")), "b": whole > 5}
+    now = {"x": whole.astype(float), "y": [str(value) for value in whole], "t": whole, "b": whole}
+    changes = {column.name: column.type_change for column in both(tmp_path, before, now).columns}
+    assert changes["x"] == ""
+    assert changes["y"].endswith("VARCHAR")
+    assert changes["t"].startswith("TIMESTAMP")
+    assert changes["b"].startswith("BOOLEAN")
+
+
+def test_hostile_column_names_are_names(tmp_path: Path) -> None:
+    columns = {name: floats(seed=place) for place, name in enumerate(HOSTILE)}
+    words = {f"{name}w": ["red", "blue", "ä'\";--"] * 200 for name in HOSTILE}
+    found = both(tmp_path, columns | words, columns | words, target=HOSTILE[0])
+    assert [column.name for column in found.columns] == [*columns, *words]
+    assert found.target == HOSTILE[0]
+    assert {column.drift.verdict for column in found.columns} == {Verdict.STABLE}
+
+
+def test_categories_new_and_lost(tmp_path: Path) -> None:
+    column = both(tmp_path, {"c": ["a"] * 400 + ["b"] * 200}, {"c": ["a"] * 300 + ["z"] * 300}).columns[0]
+    assert column.form is Form.CATEGORY
+    assert column.new == (("z", 0.5),)
+    assert column.lost == (("b", pytest.approx(1 / 3)),)
+    assert column.drift.verdict is Verdict.HIGH
+
+
+def test_hours_of_the_day_also_before_1970(tmp_path: Path) -> None:
+    hours = np.array(["1969-12-31T23:00:00"] * 600, dtype="datetime64[s]")
+    column = both(tmp_path, {"t": hours}, {"t": hours + np.timedelta64(2, "h")}).columns[0]
+    assert (column.reference.top, column.current.top) == ("23 h", "01 h")
+
+
+def test_columns_gone_added_and_too_many(tmp_path: Path) -> None:
+    before = {f"x{place}": floats(30) for place in range(6)}
+    found = both(tmp_path, before | {"old": floats(30)}, before | {"new": floats(30)}, limits=Limits(columns=4))
+    assert (found.gone, found.added) == (("old",), ("new",))
+    assert len(found.columns) == 4
+    assert [aside.name for aside in found.set_aside] == ["x4", "x5"]
+
+
+def test_an_empty_current_window_is_a_result(tmp_path: Path) -> None:
+    found = both(tmp_path, {"x": floats()}, {"x": floats(0)})
+    assert (found.current_rows, found.columns[0].drift.value) == (0, None)
+    assert found.columns[0].drift.verdict is Verdict.NONE_YET
+
+
+def test_repeated_rows_are_counted_at_equal_numbers(tmp_path: Path) -> None:
+    """Twice as many rows of few different ones repeat more; that is no sign of a batch loaded twice."""
+    chance = np.random.default_rng(4)
+    few = {name: chance.integers(0, 12, 4000) for name in ("a", "b", "c")}
+    found = both(tmp_path, {name: values[:1000] for name, values in few.items()}, few)
+    assert found.reference_repeated_share is not None
+    assert found.current_repeated_share == pytest.approx(found.reference_repeated_share, abs=0.05)
+
+
+class Database:
+    """Rows from a real SQLite, with bound parameters."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def file(self, url: str, folder: Path) -> Path:
+        raise FileNotFoundError(url)
+
+    def rows(self, url: str, query: str, params: Mapping[str, Any]) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        connection = sqlite3.connect(self.path)
+        try:
+            cursor = connection.execute(query, dict(params))
+            return [column[0] for column in cursor.description], cursor.fetchall()
+        finally:
+            connection.close()
+
+
+def test_a_query_with_bound_parameters(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "app.db")
+    connection.execute("CREATE TABLE scores (day INTEGER, score REAL, place TEXT)")
+    rows = [
+        (day, None if place % 10 == 0 else place / 7, ["plain", "x,\"y'\n"][place % 2])
+        for day in (1, 2)
+        for place in range(600)
+    ]
+    connection.executemany("INSERT INTO scores VALUES (?, ?, ?)", rows)
+    connection.commit()
+    connection.close()
+    query = "SELECT score, place FROM scores WHERE day = :day"
+    pair = [Source(kind=Kind.SQL, url="sqlite", query=query, params={"day": day}) for day in (1, 2)]
+    found = screened(*pair, fetch=Database(tmp_path / "app.db"), scratch=tmp_path)
+    assert (found.reference_rows, found.current_rows) == (600, 600)
+    assert found.columns[0].current.missing_share == pytest.approx(0.1)
+    assert found.columns[1].drift.verdict is Verdict.STABLE
+
+
+def test_a_source_that_cannot_be_read_says_what_to_do_and_no_password(tmp_path: Path) -> None:
+    good = parquet(tmp_path / "a.parquet", {"x": floats()})
+    secret = Source(kind=Kind.CSV, url="https://user:hunter2@data.example/x.csv")
+    with pytest.raises(Unreadable, match="Check that the file exists"):
+        screened(good, Source(kind=Kind.PARQUET, path=str(tmp_path / "none.parquet")), scratch=tmp_path)
+    with pytest.raises(Unreadable, match="Check that the file exists"):
+        screened(good, Source(kind=Kind.PARQUET, path=text(tmp_path / "c.csv", "x\n1\n").path), scratch=tmp_path)
+    with pytest.raises(Unreadable, match="nothing was given"):
+        screened(good, secret, scratch=tmp_path)
+    with pytest.raises(Unreadable) as failed:
+        screened(good, secret, fetch=Database(tmp_path / "app.db"), scratch=tmp_path)
+    assert "hunter2" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": Kind.CSV},
+        {"kind": Kind.CSV, "path": "a", "url": "b"},
+        {"kind": Kind.CSV, "path": "https://x/y.csv"},
+        {"kind": Kind.SQL, "url": "x"},
+        {"kind": Kind.SQL, "path": "x", "query": "SELECT 1"},
+        {"kind": Kind.PARQUET, "path": "a", "params": {"x": 1}},
+        {"kind": Kind.PARQUET, "path": "a", "query": "SELECT 1"},
+    ],
+)
+def test_a_source_whose_fields_do_not_fit_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"source|path"):
+        Source(**fields)
+
+
+def test_duckdb_reaches_nothing_but_its_folders(tmp_path: Path) -> None:
+    import duckdb
+
+    (tmp_path / "work").mkdir()
+    outside = text(tmp_path / "secret.csv", "x\n1\n").path
+    with opened(tmp_path / "work", [], memory_mb=100, threads=1) as connection:
+        for statement in (f"FROM read_csv('{outside}')", "SET enable_external_access = true", "INSTALL httpfs"):
+            with pytest.raises(duckdb.Error):
+                connection.execute(statement)
+
+
+def test_little_memory_is_enough(tmp_path: Path) -> None:
+    columns = {f"x{place}": floats(20_000, place) for place in range(30)}
+    found = both(tmp_path, columns, columns, limits=Limits(memory_mb=64, threads=1))
+    assert len(found.columns) == 30
