@@ -17,6 +17,7 @@ from typing import Any
 
 from slack_bolt import App, BoltRequest
 from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
@@ -53,8 +54,13 @@ class SlackDoor:
         self._connecting: SocketModeHandler | None = None
         self._is_signed = bool(signing_secret)
         self.app = App(
-            # Without a secret of ours nobody may know the one that is used.
-            client=client, signing_secret=signing_secret or secrets.token_hex(32), token_verification_enabled=False,
+            # The client without its token, so that Bolt asks `authorize` instead of Slack before the first request.
+            client=WebClient(base_url=client.base_url, timeout=client.timeout, retry_handlers=[]),
+            authorize=lambda enterprise_id, team_id: AuthorizeResult(
+                enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token
+            ),
+            # Where none is set nobody may know the one that is used.
+            signing_secret=signing_secret or secrets.token_hex(32),
             request_verification_enabled=True, logger=logging.getLogger("mlops.bolt"),
             # Bolt's five hands would all be waiting for a slow database, and the sixth request without an answer.
             listener_executor=ThreadPoolExecutor(max_workers=_LISTENERS, thread_name_prefix="bolt"),
