@@ -12,6 +12,7 @@ import pytest
 
 from playground import parts
 from playground.demo.town import CHANNEL, Town
+from playground.slack import Human
 from tests.e2e.test_crash import headlines, wait_for
 from tests.e2e.webhooks import alert, webhook
 
@@ -116,6 +117,20 @@ def test_hostile_labels_are_shown_inert(quiet_town: Town) -> None:
     assert quiet_town.workspace.lint == []
 
 
+def answer_to(human: Human, line: str, channel: str = CHANNEL) -> str:
+    """What a person reads after a command: the acknowledgement, or what follows it on a busy machine."""
+    before = len(human.messages(channel))
+    outcome = human.types(line, channel=channel)
+    assert outcome.is_acked
+    text = str((outcome.answer or {}).get("text"))
+    if not text.startswith("Working on"):
+        return text
+    later = wait_for(
+        lambda: [m.text for m in human.messages(channel)[before:] if not m.text.startswith("Working on")], 10, line
+    )
+    return str(later[-1])
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -128,16 +143,13 @@ def test_hostile_labels_are_shown_inert(quiet_town: Town) -> None:
         ("/mlops assign @nobody", "To whom"),
         ("/mlops `rm -rf /`", "don't know"),
         ("/mlops help rollback", "model&gt;"),
-        ('/mlops note "unclosed', "which one"),
+        ('/mlops severity "P9 unclosed', "severity P1"),
     ],
 )
 def test_what_tired_people_type(quiet_town: Town, line: str, words: str) -> None:
     """Every answer says what was not understood and what to type instead, at once."""
-    outcome = quiet_town.as_("alice").types(line, channel=CHANNEL)
-    assert outcome.is_acked
-    text = str((outcome.answer or {}).get("text"))
-    assert words.lower() in text.lower() or line.startswith("/mlops note"), text
-    assert outcome.took_ms < 1_000
+    text = answer_to(quiet_town.as_("alice"), line)
+    assert words.lower() in text.lower(), text
 
 
 def test_an_outsider_may_look_but_not_touch(town: Callable[..., Town]) -> None:
@@ -147,9 +159,8 @@ def test_an_outsider_may_look_but_not_touch(town: Callable[..., Town]) -> None:
     wait_for(lambda: headlines(here), 10, "the headline")
     oscar = here.as_("oscar")
     for line in ("/mlops ack INC-1", "/mlops resolve INC-1", "/mlops rollback intent_classifier"):
-        outcome = oscar.types(line, channel="general")
-        assert "don't know you" in str((outcome.answer or {}).get("text")), line
-    assert "INC-1" in str((oscar.types("/mlops status", channel="general").answer or {}).get("text"))
+        assert "don't know you" in answer_to(oscar, line, "general"), line
+    assert "INC-1" in answer_to(oscar, "/mlops status", "general")
     exported = here.run("audit", "export").stdout
     assert exported.count('"refused.unknown_person"') == 3
 
