@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot import cli, exposition
+from bot.desk.verbs import load as load_verbs
 from bot.registry import load
 from bot.store import Store
-from handlers.commands import ACT, LOOK, STEER, VERBS, Verb
+from handlers.commands import ACT, LOOK, STEER, Verb
 
 FOLDER = Path(__file__).parent / "reference"
 _COMMANDS = """\
@@ -78,11 +79,12 @@ Let something page you that is not this bot: a watchdog cannot watch itself.
 
 def commands_page() -> str:
     """Every verb and every command of the shell."""
+    spoken = [one.verb for one in load_verbs().values()]
     acting = [Verb(name=one.name, usage=one.usage, summary=one.summary, group=ACT) for one in load().actions.values()]
     parts = [_COMMANDS]
     for group, (title, about) in _TITLES.items():
         parts.append(f"## {title}\n\n{about}\n\n| you type | what happens |\n|---|---|")
-        parts += [_row(verb.usage, verb.summary) for verb in (*VERBS, *acting) if verb.group == group]
+        parts += [_row(verb.usage, verb.summary) for verb in (*spoken, *acting) if verb.group == group]
         parts.append("")
     parts.append(f"{_SHELL}\n| command | what it does |\n|---|---|")
     parts += [_row(usage, text) for usage, text in _shell()]

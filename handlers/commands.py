@@ -51,38 +51,6 @@ class Misspelt:
     near: str
 
 
-VERBS: tuple[Verb, ...] = (
-    Verb(name="help", usage="help [verb]", summary="what you can say, or how one verb works", group=LOOK),
-    Verb(name="status", usage="status", summary="what is wrong now and who has it", group=LOOK),
-    Verb(name="incidents", usage="incidents [all]", summary="open incidents, or the latest of all", group=LOOK),
-    Verb(name="incident", usage="incident [incident]", summary="one incident in full", group=LOOK),
-    Verb(name="diagnose", usage="diagnose [incident]", summary="gather fresh evidence into the thread", group=LOOK),
-    Verb(name="metrics", usage="metrics <model>", summary="current values against their bounds", group=LOOK),
-    Verb(name="versions", usage="versions <model>", summary="registered versions and the served one", group=LOOK),
-    Verb(name="pods", usage="pods <service>", summary="whether the pods run, and if not, why", group=LOOK),
-    Verb(name="logs", usage="logs <service>", summary="the logs, errors first, secrets taken out", group=LOOK),
-    Verb(name="changes", usage="changes <model|service>", summary="what changed lately, nearest first", group=LOOK),
-    Verb(name="history", usage="history <model>", summary="which version was production when", group=LOOK),
-    Verb(name="runbook", usage="runbook [incident]", summary="the runbook's checklist into the thread", group=LOOK),
-    Verb(name="timeline", usage="timeline [incident]", summary="everything that happened, in order", group=LOOK),
-    Verb(name="oncall", usage="oncall", summary="who is on call for what", group=LOOK),
-    Verb(name="audit", usage="audit", summary="length and head of the audit chain", group=LOOK),
-    Verb(name="ack", usage="ack [incident]", summary="take it; the ladder stops climbing", group=STEER),
-    Verb(name="unack", usage="unack [incident]", summary="give it back; the ladder starts again", group=STEER),
-    Verb(name="assign", usage="assign @person [incident]", summary="hand it to somebody", group=STEER),
-    Verb(name="severity", usage="severity P0|P1|P2|P3 [reason]", summary="set how bad it is", group=STEER),
-    Verb(name="snooze", usage="snooze 30m|2h [incident]", summary="page nobody until then", group=STEER),
-    Verb(name="resolve", usage="resolve [incident] [note]", summary="it is over", group=STEER),
-    Verb(name="reopen", usage="reopen <incident>", summary="it is not over", group=STEER),
-    Verb(name="note", usage="note <text>", summary="a remark for the timeline", group=STEER),
-    Verb(name="escalate", usage="escalate [incident]", summary="page the next level now", group=STEER),
-    Verb(name="declare", usage="declare P0|P1|P2|P3 <what is wrong>", summary="open an incident", group=STEER),
-    Verb(name="freeze", usage="freeze <system> 2h <reason>", summary="let no guarded action start", group=STEER),
-    Verb(name="unfreeze", usage="unfreeze <system>", summary="end a freeze", group=STEER),
-    Verb(name="review", usage="review <plan>", summary="confirm that you looked at a break-glass", group=STEER),
-)  # fmt: skip
-
-
 def parse(text: str, verbs: Sequence[Verb]) -> Command | Misspelt:
     """The verb and its words. An empty text means help; an unknown verb comes back with the nearest known one."""
     text = text.translate(_QUOTES).strip()[:MAX_CHARS]

@@ -24,9 +24,9 @@ from typing import Any, Literal, Self
 
 import yaml
 
+from bot.desk.verbs import load as load_verbs
 from bot.registry import load
 from bot.slack.manifest import COMMAND, manifest
-from handlers.commands import VERBS
 from playground.slack import Human, Workspace, user_id
 from playground.slack.state import TEAM_ID
 from playground.system.monitoring import MonitoringPrograms, Pace, Webhook
@@ -49,7 +49,8 @@ PROVEN_S = 9.0  # the profile asks for six seconds; the first measurements come 
 
 def _verbs() -> list[dict[str, Any]]:
     """What people can say to the bot, for the completion on the page: what acts comes first."""
-    return [{"usage": one.usage, "about": one.summary} for one in (*load().actions.values(), *VERBS)]
+    spoken = [one.verb for one in load_verbs().values()]
+    return [{"usage": one.usage, "about": one.summary} for one in (*load().actions.values(), *spoken)]
 
 
 class Town:
