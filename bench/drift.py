@@ -43,7 +43,7 @@ def write(path: Path, rows: int, *, seed: int, shift: float) -> None:
 
 def screen(reference: Path, current: Path) -> None:
     """Run the screen in this process and print what it took."""
-    from handlers.drift.psi import Verdict
+    from bot.drift.report import Verdict
     from handlers.drift.screen import screened
     from handlers.drift.source import Kind, Source
 

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bot import runbook
-from bot.config import build
+from bot.config import build, drift
 from bot.config.checks import Profile, check_rotations, check_system
 from bot.config.explain import explain
 from bot.config.references import Resolver, overridden_secrets, override, places
@@ -39,6 +39,7 @@ from bot.config.settings import (
     SlackSettings,
 )
 from bot.config.shape import ConfigShape, SystemShape
+from bot.drift.asked import DriftProfile
 from bot.marked import Marked, Problem, read
 from bot.policy import Policy
 
@@ -104,10 +105,12 @@ def inspect(
     )  # fmt: skip
     for profile in (lost, *profiles):
         reader.problems += check_system(profile, policy, names)
+        reader.problems += _drift_checks(profile, shape, file.parent)
     settings = replace(
         settings, policy=policy, runbooks=books, secrets=tuple(dict.fromkeys(reader.secrets)),
         backends={profile.system.name: profile.backends for profile in profiles},
         links={profile.system.name: tuple(profile.shape.links.items()) for profile in profiles},
+        drift={profile.system.name: _drift(profile, shape) for profile in profiles},
     )  # fmt: skip
     return settings, _sorted(reader.problems)
 
@@ -183,6 +186,7 @@ def _settings(shape: ConfigShape, main: Marked, reader: _Reader) -> Settings:
         audit_anchor=base / shape.audit.anchor_file if shape.audit.anchor_file else None,
         runbooks_dir=base / shape.runbooks if shape.runbooks else data_folder("runbooks"),
         templates_dir=base / shape.templates if shape.templates else data_folder("templates"),
+        drift_worker=drift.worker(shape.drift, base),
         time_scale=shape.demo.minute / timedelta(minutes=1),
     )  # fmt: skip
 
@@ -227,6 +231,25 @@ def _profiles(shape: ConfigShape, main: Marked, settings: Settings, reader: _Rea
             Profile(system=system, shape=own, marked=marked, defaults=shape.defaults, main=main, backends=backends)
         )
     return found
+
+
+def _drift(profile: Profile, main: ConfigShape) -> dict[str, DriftProfile]:
+    home = Path(profile.marked.file).parent
+    return {
+        name: drift.profile(profile.system.name, name, model.drift, home, main.drift)
+        for name, model in profile.shape.models.items()
+        if model.drift is not None
+    }
+
+
+def _drift_checks(profile: Profile, main: ConfigShape, base: Path) -> list[Problem]:
+    home = Path(profile.marked.file).parent
+    return [
+        profile.marked.problem(("models", name, "drift", *at), text)
+        for name, model in profile.shape.models.items()
+        if model.drift is not None
+        for at, text in drift.flaws(model.drift, home, main.drift, base)
+    ]
 
 
 def _strings(marked: Marked, backend: str, given: Mapping[str, Any], reader: _Reader) -> dict[str, str]:

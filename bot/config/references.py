@@ -63,7 +63,7 @@ class Resolver:
             self._flaw(at, "the password must not be written in the address; use ${env:NAME} in its place")
             return ""
         filled = _REFERENCE.sub(lambda reference: self._one(reference[1], at, is_secret=is_secret), text)
-        if is_secret and filled:
+        if filled and (is_secret or (filled != text and _is_address(at))):
             self.secrets.append(Secret(filled))
         if found := _PASSWORD_IN_URL.search(filled):
             self.secrets.append(Secret(found[1]))
@@ -129,8 +129,14 @@ def overridden_secrets(env: Mapping[str, str]) -> list[Secret]:
     return [*found, *([Secret(password[1])] if password else [])]
 
 
+def _is_address(at: At) -> bool:
+    """Whether the value is the address of data; one that was referred to may hold a signature or a password."""
+    return len(at) == 5 and at[0] == "models" and at[2] == "drift" and at[4] in {"url", "database"}
+
+
 def _is_secret(at: At) -> bool:
     if at in _SECRET_PLACES:
         return True
     in_backend = len(at) == 3 and at[0] == "backends"
-    return in_backend and bool(_SECRET_KEYS.search(str(at[-1]).lower()))
+    in_options = len(at) == 6 and at[0] == "models" and at[2] == "drift" and at[4] == "options"
+    return (in_backend or in_options) and bool(_SECRET_KEYS.search(str(at[-1]).lower()))

@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from bot.drift.asked import DriftProfile
+from bot.drift.runner import WorkerSettings
 from bot.policy import Policy
 from bot.runbook import Runbook
 
@@ -86,6 +88,8 @@ class Settings:
     runbooks: tuple[Runbook, ...] = ()
     backends: Mapping[str, Mapping[str, BackendConfig]] = field(default_factory=dict)  # system → name → backend
     links: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)  # system → (label, address)
+    drift: Mapping[str, Mapping[str, DriftProfile]] = field(default_factory=dict)  # system → model → its drift
+    drift_worker: WorkerSettings = field(default_factory=WorkerSettings)
     time_scale: float = 1.0  # what `demo.minute` makes of every delay
     secrets: tuple[Secret, ...] = ()  # every secret value there is, for whoever must keep them out of an output
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import duckdb
 
+from bot.drift.report import Verdict
 from handlers.drift.ask import Answers, Ask, Broken, answers, as_number
 from handlers.drift.facts import Column, Companion, Form, Side
-from handlers.drift.psi import Lines, Verdict, cuts_of, judged
+from handlers.drift.psi import Lines, cuts_of, judged
 from handlers.drift.source import Table, quoted
 
 DECILES = "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]"

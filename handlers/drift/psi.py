@@ -21,9 +21,10 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
 from statistics import NormalDist
+
+from bot.drift.report import Verdict
 
 BINS = 10
 PSEUDO_COUNT = 0.5  # rows added to each bin of both sides
@@ -32,15 +33,6 @@ ROWS_FOR_MODERATE = 500  # below, up to a fifth of all unchanged windows cross 0
 FALSE_ALARM_RATIO = 0.01  # of unchanged sets of columns, not of columns
 POOLED = "(all others)"
 MIN_EXPECTED = 5.0  # rows; the chi-squared approximation wants at least so many in a category
-
-
-class Verdict(StrEnum):
-    """What may be said about one distribution."""
-
-    NONE_YET = "none-yet"  # too few rows, or a value that noise alone can reach
-    STABLE = "stable"  # enough rows to see a move past the lower line, and there is none
-    MODERATE = "moderate"  # past the lower line, and past the noise
-    HIGH = "high"  # past the upper line, and past the noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.drift.report import Verdict
 from handlers.drift.facts import Column, Form, Screen, Side
-from handlers.drift.psi import Verdict, psi
+from handlers.drift.psi import psi
 
 ERRORS = 4.0  # standard errors
 LEAST_ROWS = 20  # below this not even a missing column of values is told from bad luck

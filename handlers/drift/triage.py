@@ -24,25 +24,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bot.drift.report import Cause, Verdict
 from handlers.drift import signs
 from handlers.drift.facts import Column, Screen
-from handlers.drift.psi import ROWS_FOR_HIGH, ROWS_FOR_MODERATE, Drift, Verdict
+from handlers.drift.psi import ROWS_FOR_HIGH, ROWS_FOR_MODERATE, Drift
 from handlers.drift.signs import Evidence, Points
 
 DRIFTED = (Verdict.MODERATE, Verdict.HIGH)
 SHRUNK_RATIO = 0.5  # of the rows expected; fewer is a gap in the feed
 ONE_TABLE_LEAST = 2  # drifted columns; one alone is always of one table
-
-
-class Cause(StrEnum):
-    """What is proposed. The last four are the exits a person chooses from."""
-
-    QUIET = "quiet"  # enough rows, and nothing moved
-    TOO_FEW = "not enough data"  # nothing can be said
-    DATA_BUG = "data bug"  # fix the source
-    VALID = "valid drift"  # the world changed: retrain
-    EXPECTED = "expected change"  # update the reference
-    UNSURE = "unsure"  # ask those who know the data
 
 
 class Onset(StrEnum):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from bot.config.shape import duration
+from bot.config.fields import duration
 from playground.demo.town import CHANNEL, Town
 from playground.slack import Human, Seen
 from playground.system import registry

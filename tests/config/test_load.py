@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.config import ConfigError, Secret, Settings, data_folder, load
-from bot.config.shape import duration
+from bot.config.fields import duration
 from bot.model import Severity, Who
 from tests.config.folder import ENV, NAMES, Folder
 

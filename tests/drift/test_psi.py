@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.drift.report import Verdict
 from handlers.drift.psi import (
     POOLED,
     Lines,
-    Verdict,
     counted,
     cuts_from,
     judged,

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bot.drift.report import Verdict
 from handlers.drift.facts import Form, Screen
-from handlers.drift.psi import Verdict
 from handlers.drift.screen import Limits, screened
 from handlers.drift.source import Kind, Source, Unreadable, opened
 from tests.drift.real import halves, real, write

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from bot.drift.report import Cause, Verdict
 from handlers.drift.facts import Column, Companion, Form, Screen, Side
-from handlers.drift.psi import Drift, Verdict
+from handlers.drift.psi import Drift
 from handlers.drift.signs import Points, unit_change
-from handlers.drift.triage import Cause, Context, Onset, Proposal, proposal
+from handlers.drift.triage import Context, Onset, Proposal, proposal
 
 N = 2000
 DECILES = (1.0, 2.2, 3.1, 4.6, 5.0, 6.3, 7.7, 8.4, 9.9)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from bot.drift.report import Cause
 from handlers.drift.screen import screened
 from handlers.drift.source import Kind, Source
-from handlers.drift.triage import Cause, Proposal, proposal
+from handlers.drift.triage import Proposal, proposal
 from tests.drift.real import FAULTS, HARDER, SCORE, SETS, Frame, halves, real, resampled, write
 
 SEED = 11
