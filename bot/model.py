@@ -246,6 +246,8 @@ class Draft:
     changes: tuple[str, ...] = ()  # what differs, field by field, as the target itself previewed it
     watch_for: timedelta = timedelta(minutes=10)  # how long proof may take
     marks_bad: str = ""  # the version that is left, when the action says that it is bad
+    checks: tuple[tuple[str, str, str, str], ...] = ()  # what was judged beforehand: verdict, what, value, bound
+    refusal: str = ""  # why nobody is asked: the preview is shown, and the plan ends with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,6 +384,7 @@ def digest_of(action: str, subject: Subject, draft: Draft) -> str:
         "steps": [[step.name, step.sentence, step.proves] for step in draft.steps],
         "warnings": list(draft.warnings),
         "changes": list(draft.changes),
+        "checks": [list(row) for row in draft.checks],
     }
     # Half a surrogate pair in a stranger's text has no UTF-8 form; spelt out, it still has a digest of its own.
     return hashlib.sha256(canonical(shown).encode(errors="backslashreplace")).hexdigest()

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from bot.model import Alert, Draft, Finding, Incident, Outcome, Plan
 from bot.policy import ModelProfile, System, WorkloadProfile
+from bot.policy.gate import Evaluation
 
 
 class Foreign(Exception):
@@ -56,6 +57,14 @@ class ModelRegistry(Protocol):
         """Point the alias at `to` if it still points at `expected`; Foreign("conflict") when it does not."""
 
 
+@runtime_checkable
+class Evaluations(Protocol):
+    """A registry that also knows what was recorded when a version was made."""
+
+    def evaluation(self, model: str, version: ModelVersion) -> Evaluation:
+        """Metrics, parameters, tags and data of the version. Foreign("not_found") when they are gone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """What a serving process says about itself."""
@@ -77,6 +86,34 @@ class ModelServer(Protocol):
 
     def is_healthy(self) -> tuple[bool, str]:
         """Whether the process says it can serve, and its own words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a server answered to one request, whatever it was."""
+
+    status: int
+    data: Any  # decoded JSON, None when it was none
+    took: timedelta
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """A model server that can be asked for a prediction."""
+
+    def predict(self, path: str, body: str, limit: timedelta) -> Prediction:
+        """Send the JSON text there. Foreign when there was no answer within the limit."""
+
+
+@runtime_checkable
+class Reloads(Protocol):
+    """Something that makes a server load its model anew: a restart of its service, a command."""
+
+    def make_load(self, name: str) -> str:
+        """Do it to `name`; returns what was done. The server need not have loaded yet. Doing it twice does no harm."""
+
+    def how(self, name: str) -> str:
+        """What `make_load` will do, for an approver. Makes no call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TypeVar, get_args
 
+from bot.config import gate as gates
 from bot.config.shape import (
     ApprovalShape,
     DefaultsShape,
@@ -121,8 +122,9 @@ def _model(name: str, shape: ModelShape) -> ModelProfile:
     )  # fmt: skip
     return ModelProfile(
         name=name, service=shape.service, registry=shape.registry, server=shape.server, metrics=shape.metrics,
-        alias=shape.alias, retrain=shape.retrain, bounds=bounds, served_query=shape.served_query.strip(),
-        watch_for=shape.watch_for, proven_after=shape.proven_after,
+        alias=shape.alias, retrain=shape.retrain, bounds=bounds, reload=shape.reload,
+        record=gates.record(shape.record), gate=gates.gate(shape.gate), smoke=gates.smoke(shape.smoke),
+        served_query=shape.served_query.strip(), watch_for=shape.watch_for, proven_after=shape.proven_after,
     )  # fmt: skip
 
 

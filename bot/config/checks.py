@@ -210,6 +210,11 @@ def _models(profile: Profile, names: Names | None) -> Iterable[Problem]:
         for part in ("registry", "server", "metrics"):
             name = getattr(model, part)
             yield from _offered(profile, (*at, part), name, part, names)
+        yield from _offered(profile, (*at, "reload"), model.reload.partition("/")[0], "reload", names)
+        if model.record is not None:
+            yield from _offered(profile, (*at, "record", "backend"), model.record.backend, "registry", names)
+        if model.gate is not None and not (model.gate.criteria or model.gate.tags):
+            yield profile.problem((*at, "gate"), "the gate demands nothing, so nothing could pass it; add criteria")
         for index, bound in enumerate(model.bounds):
             del index
             if bound.below is None and bound.above is None:

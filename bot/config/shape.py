@@ -24,6 +24,7 @@ from bot.config.fields import (
     WallClock,
     Words,
 )
+from bot.config.gate import GateShape, RecordShape, SmokeShape
 from bot.config.settings import Secret
 
 
@@ -191,7 +192,13 @@ class ModelShape(Shape):
     registry: Text = Field("", description="Backend that is its model registry.")
     server: Text = Field("", description="Backend that is its model server.")
     metrics: Text = Field("", description="Backend that answers its metric queries.")
-    alias: Text = Field("champion", description="Alias that the server follows.")
+    alias: Text = Field("champion", description="Alias that the server follows; a stage with `mlflow-stages`.")
+    reload: Text = Field(
+        "", description="What makes the server load anew: a backend, or `backend/service`. Default: the server's route."
+    )
+    record: RecordShape | None = Field(None, description="A second place that is changed together with the registry.")
+    gate: GateShape | None = Field(None, description="What a version must show to be promoted. Without: no `promote`.")
+    smoke: list[SmokeShape] = Field(default_factory=list, description="Predictions that prove a change.")
     retrain: Text = Field("", description="Job that trains it anew; one of `jobs`.")
     bounds: dict[Name, BoundShape] = Field(default_factory=dict, description="What is good, by signal.")
     served_query: Text = Field("", description="PromQL whose label `version` tells what was served when.")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from bot import events as ev
 from bot.decide import execution, ladder
 from bot.decide.ending import answered, close_change, end, shown, taking
-from bot.decide.results import TITLE_CAP, WARNINGS_CAP, WORDS_CAP, late, refused, told
+from bot.decide.results import NAME_CAP, ROWS_CAP, TITLE_CAP, WARNINGS_CAP, WORDS_CAP, late, refused, told
 from bot.effects import (
     Decision,
     DrawPlan,
@@ -104,6 +104,8 @@ def drawn(incident: Incident, event: ev.PlanDrawn, now: datetime, policy: Policy
     fault = _fault(draft)
     if fault:
         return end(incident, plan, PlanState.REFUSED, fault, now)
+    if draft.refusal:  # its card shows what was judged, and ends there
+        return end(incident, replace(plan, draft=draft), PlanState.REFUSED, draft.refusal, now)
     system = policy.system(plan.subject.system)
     until = now + expiry(system, incident.severity)
     plan = replace(
@@ -234,7 +236,13 @@ def _bounded(draft: Draft) -> Draft:
         inverse_text=told(draft.inverse_text, WORDS_CAP), blast=told(draft.blast, WORDS_CAP),
         warnings=tuple(told(warning, WORDS_CAP) for warning in draft.warnings[:WARNINGS_CAP]),
         changes=tuple(told(line, WORDS_CAP) for line in draft.changes[:WARNINGS_CAP]),
+        checks=tuple(_cells(row) for row in draft.checks[:ROWS_CAP]), refusal=told(draft.refusal, WORDS_CAP),
     )  # fmt: skip
+
+
+def _cells(row: tuple[str, str, str, str]) -> tuple[str, str, str, str]:
+    verdict, what, value, bound = (told(cell, NAME_CAP, one_line=True) for cell in row)
+    return verdict, what, value, bound
 
 
 def _live_twin(incident: Incident, event: ev.ActionRequested) -> Plan | None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from bot.model import Level, Severity, Who
 from bot.policy import rota
+from bot.policy.gate import Gate, Smoke
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,15 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordProfile:
+    """A second place that says which version is in production, and is changed together with the registry."""
+
+    backend: str  # name of a backend of the system that is a registry too
+    pointer: str  # what is moved there: "production"
+    tag: str = ""  # tag of a version that holds its name there; "" where both use the same name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProfile:
     """One model of a system: where it is registered, who serves it, what is good for it."""
 
@@ -92,7 +102,11 @@ class ModelProfile:
     registry: str = ""  # name of a backend of the system that is a model registry
     server: str = ""  # name of a backend that is a model server
     metrics: str = ""  # name of a backend that answers metric queries
-    alias: str = "champion"
+    alias: str = "champion"  # or the stage, or whatever the registry calls what the server follows
+    reload: str = ""  # "backend" or "backend/name": what makes the server load anew; "" for the server itself
+    record: RecordProfile | None = None
+    gate: Gate | None = None  # without one nothing is promoted
+    smoke: tuple[Smoke, ...] = ()
     retrain: str = ""  # name of a job of the system that trains it anew
     bounds: tuple[Bound, ...] = ()
     served_query: str = ""  # PromQL whose label `version` tells what was served when

@@ -42,6 +42,7 @@ def card(incident: Incident, plan: Plan, policy: Policy, now: datetime) -> Card:
         is_over=plan.is_ended,
         never_begun=plan.state in _NEVER_BEGUN,
         changes=draft.changes if draft else (),
+        checks=draft.checks if draft else (),
         has_changed=has_changed(plan),
         inverse=draft.inverse_text if draft else "",
         warnings=draft.warnings if draft else (),

@@ -168,6 +168,7 @@ class Card:
     is_over: bool  # nothing more will happen to it
     never_begun: bool  # it is over, and nothing was started
     changes: tuple[str, ...]  # what differs, field by field
+    checks: tuple[tuple[str, str, str, str], ...]  # what was judged beforehand: verdict, what, value, bound
     has_changed: bool  # something on the target was surely changed
     inverse: str
     warnings: tuple[str, ...]

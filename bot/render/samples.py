@@ -168,6 +168,10 @@ class Cast:
             blast=self.says("every caller of intent-server, for about a second"),
             warnings=(self.says("the alert began 12 min after v3 went live, so v3 is marked bad"),), marks_bad="3",
             changes=(self.says("srv.image: registry.local/intent:v3 → registry.local/intent:v2"),),
+            checks=(
+                ("pass", self.says("accuracy"), "0.9667", "at least 0.95"),
+                ("not recorded", self.says("brier"), "", "at most 0.2"),
+            ),
         )  # fmt: skip
 
     def book(self) -> Runbook:

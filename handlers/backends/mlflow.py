@@ -1,64 +1,25 @@
-"""MLflow's model registry over HTTP, by MlflowClient of mlflow-skinny.
+"""MLflow's model registry by alias.
 
 MLflow has no compare-and-set for aliases, so ours is: read, compare, set, read back. Two people who move the same alias
-within the same tenth of a second can still cross; the read-back tells. Aliases are read from the registered model,
-because the search for versions leaves them out.
+within the same tenth of a second can still cross; the read-back tells.
 
 Settings: `url`; `username` and `password`, each a reference in the profile.
 """
 
 from __future__ import annotations
 
-import re
-import threading
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
+from collections.abc import Mapping
 
-from bot.ports import Foreign, ModelVersion
-from handlers.backends._http import base_url, is_refused, plain, where
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-T = TypeVar("T")
-CALL_S = 3  # moving an alias takes four calls and must fit into a step's lease; MLflow wants whole seconds
-NEWEST = 200  # versions looked at
-_STATUS = re.compile(r"error code (\d{3})|too many (\d{3}) error responses")
-_REASONS = {
-    "RESOURCE_DOES_NOT_EXIST": "not_found", "PERMISSION_DENIED": "refused", "UNAUTHENTICATED": "refused",
-    "CUSTOMER_UNAUTHORIZED": "refused", "INVALID_PARAMETER_VALUE": "invalid", "BAD_REQUEST": "invalid",
-    "REQUEST_LIMIT_EXCEEDED": "overloaded", "TEMPORARILY_UNAVAILABLE": "overloaded",
-}  # fmt: skip
+from bot.ports import Foreign
+from handlers.backends._mlflow import SETTINGS, MlflowServer, built, told
 
 
-class MlflowRegistry:
+class MlflowRegistry(MlflowServer):
     """A ModelRegistry. Safe to use from several threads."""
-
-    def __init__(self, url: str, username: str, password: str) -> None:
-        self.url = url
-        self._username = username
-        self._password = password
-        self._made: MlflowClient | None = None
-        self._making = threading.Lock()
-
-    def versions(self, model: str) -> Sequence[ModelVersion]:
-        """The newest 200 versions, highest number first. Foreign("not_found") when there is no such model."""
-        if "'" in model or "\\" in model:
-            raise Foreign("invalid", f"MLflow cannot be asked for a model named “{plain(model, 80)}”.", happened=False)
-        aliases = self._aliases(model)
-        found = self._ask(
-            lambda client: client.search_model_versions(
-                f"name='{model}'", max_results=NEWEST, order_by=["version_number DESC"]
-            )
-        )
-        return [_version(one, aliases) for one in found]
 
     def alias(self, model: str, alias: str) -> str | None:
         """The version the alias points at, None without such an alias. Foreign("not_found") without such a model."""
-        return self._aliases(model).get(alias)
+        return self.aliases(model).get(alias)
 
     def move_alias(self, model: str, alias: str, *, expected: str, to: str) -> None:
         """Point the alias at `to` if it still points at `expected`. An alias that is there already is left alone."""
@@ -73,120 +34,11 @@ class MlflowRegistry:
             is_now = f"points at version {found}" if found else "does not exist any more"
             text = f"The alias {alias} of {model} {is_now}, not at version {expected}: somebody else moved it."
             raise Foreign("conflict", text, happened=False)
-        self._ask(lambda client: client.set_registered_model_alias(model, alias, to))
-        after = self.alias(model, alias)
+        self.ask(lambda client: client.set_registered_model_alias(model, alias, to))
+        after = self.after_the_call(lambda: self.alias(model, alias))
         if after != to:
             text = f"The alias {alias} of {model} was set to version {to}, but points at {after or 'nothing'} now."
             raise Foreign("conflict", text)
-
-    def count(self) -> int:
-        """How many models are registered, at most 100."""
-        return len(self._ask(lambda client: client.search_registered_models(max_results=100)))
-
-    def _aliases(self, model: str) -> dict[str, str]:
-        found = self._ask(lambda client: client.get_registered_model(model))
-        if found.name != model:  # an empty object passes for an answer
-            raise self._odd()
-        return {str(alias): str(version) for alias, version in dict(found.aliases or {}).items()}
-
-    def _ask(self, call: Callable[[MlflowClient], T]) -> T:
-        client = self._client()
-        from mlflow.exceptions import MlflowException
-
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # its advice is for programmers, and goes to our standard error
-                return call(client)
-        except MlflowException as error:
-            raise self._foreign(error) from None
-        except (TypeError, ValueError, KeyError, AttributeError):
-            raise self._odd() from None
-
-    def _client(self) -> MlflowClient:
-        """Made at the first call, because importing MLflow takes half a second and 50 MB."""
-        with self._making:
-            if self._made is None:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    from mlflow import MlflowClient
-                    from mlflow.environment_variables import (
-                        MLFLOW_HTTP_REQUEST_MAX_RETRIES,
-                        MLFLOW_HTTP_REQUEST_TIMEOUT,
-                    )
-
-                    # MLflow's own way to say it. Seven retries with back-off would keep a person waiting for minutes.
-                    MLFLOW_HTTP_REQUEST_TIMEOUT.set(CALL_S)  # type: ignore[no-untyped-call]
-                    MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)  # type: ignore[no-untyped-call]
-                    address = self._address()
-                    self._made = MlflowClient(tracking_uri=address, registry_uri=address)
-            return self._made
-
-    def _address(self) -> str:
-        if not self._username:
-            return self.url
-        parts = urlsplit(self.url)
-        user = f"{quote(self._username, safe='')}:{quote(self._password, safe='')}"
-        return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))
-
-    def _foreign(self, error: Exception) -> Foreign:
-        """MLflow's exception in our words. Its own text may hold the address with the password, so it is cleaned."""
-        place, text = f"MLflow at {where(self.url)}", str(error)
-        code = str(getattr(error, "error_code", ""))
-        if "Invalid Host header" in text:
-            hint = f"Start it with `--allowed-hosts {where(self.url)}` (its /health answers all the same)."
-            return Foreign("refused", f"{place} refuses the name we call it by. {hint}", happened=False)
-        match = _STATUS.search(text)
-        if match:
-            return self._by_status(int(match[1] or match[2]))
-        if "not in a valid JSON format" in text or "JSON" in type(error.__cause__).__name__:
-            return self._odd()
-        if type(error).__name__ == "RestException":
-            said = f"{place} says: {self._clean(text).rstrip('.')}."
-            is_refusal = code in _REASONS
-            return Foreign(_REASONS.get(code, "broken"), said, happened=False if is_refusal else None)
-        if is_refused(error):
-            return Foreign("unreachable", f"{place} does not answer: the connection was refused.", happened=False)
-        if "timeout" in text.lower() or "timed out" in text.lower():
-            return Foreign("timeout", f"{place} did not answer within {CALL_S} s.")
-        if "failed with exception" in text:
-            return Foreign("unreachable", f"{place} broke the connection before it answered.")
-        return Foreign("broken", f"{place} failed: {self._clean(text).rstrip('.')}.")
-
-    def _by_status(self, status: int) -> Foreign:
-        place = f"MLflow at {where(self.url)} answered {status}"
-        if status in (401, 403):
-            return Foreign("refused", f"{place}. Check `username` and `password` of this backend.", happened=False)
-        if status == 404:
-            return Foreign("not_found", f"{place}. Check that `url` is an MLflow server.", happened=False)
-        if status in (429, 503):
-            return Foreign("overloaded", f"{place}: it is overloaded or starting.", happened=None)
-        return Foreign("broken" if status >= 500 else "invalid", f"{place}.", happened=None if status >= 500 else False)
-
-    def _odd(self) -> Foreign:
-        text = (
-            f"MLflow at {where(self.url)} answered something else than MLflow would, perhaps a login page. Check `url`."
-        )
-        return Foreign("invalid", text)
-
-    def _clean(self, text: str) -> str:
-        for secret in (self._password, quote(self._password, safe="")):
-            text = text.replace(secret, "…") if secret else text
-        return plain(text)
-
-
-def _version(one: Any, aliases: Mapping[str, str]) -> ModelVersion:
-    version = str(one.version)
-    return ModelVersion(
-        version=version, status=str(one.status), created_at=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
-        run_id=str(one.run_id or ""), stage=_stage(one),
-        aliases=tuple(sorted(alias for alias, at in aliases.items() if at == version)),
-        tags={str(name): plain(str(value)) for name, value in dict(one.tags or {}).items()},
-    )  # fmt: skip
-
-
-def _stage(one: Any) -> str:
-    stage = str(one.current_stage or "")
-    return "" if stage == "None" else stage
 
 
 class Mlflow:
@@ -194,20 +46,15 @@ class Mlflow:
 
     kind = "mlflow"
     offers = ("registry",)
-    settings = ("url", "username", "password")
+    settings = SETTINGS
 
     def build(self, settings: Mapping[str, str]) -> MlflowRegistry:
         """A client; makes no call and imports nothing. ValueError names the setting that is missing or wrong."""
-        user, password = settings.get("username", ""), settings.get("password", "")
-        if bool(user) != bool(password):
-            raise ValueError("mlflow: `username` and `password` belong together; one of them is missing.")
-        return MlflowRegistry(base_url(settings, self.kind), user, password)
+        return built(MlflowRegistry, settings, self.kind)
 
     def check(self, client: object) -> str:
         """Count the models; returns words for `doctor`, raises Foreign."""
-        if not isinstance(client, MlflowRegistry):
-            raise TypeError(f"{self.kind}: not a client of this kind")
-        return f"{where(client.url)} answers, {client.count()} registered models"
+        return told(client, self.kind)
 
 
 BACKEND = Mlflow()

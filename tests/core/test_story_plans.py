@@ -41,6 +41,22 @@ def test_the_target_moved_so_the_plan_is_void_and_a_new_preview_follows() -> Non
     assert (moved.plans[1].replaces, moved.plans[1].votes) == ("PLN-1", ())
 
 
+def test_a_preview_that_says_no_is_shown_and_asks_nobody() -> None:
+    """A gate that failed: people see what was judged on the card, and there is nothing to approve."""
+    said_no = replace(draft(), refusal="the gate says no", checks=(("FAIL", "accuracy", "0.4", "at least 0.9"),))
+    refused = play([
+        (1, asks(), "planning", ["record requested", "draw PLN-1"]),
+        (2, ev.PlanDrawn(plan_id="PLN-1", draft=said_no), "plan_refused",
+         ["record plan_refused", "card PLN-1", "headline"]),
+        (3, approves(previewed(), BOB), "not_pending", ["record refused.not_pending"]),
+    ], opened())  # fmt: skip
+
+    plan = refused.plans[0]
+    assert (plan.state, plan.ended_why, plan.steps) == (PlanState.REFUSED, "the gate says no", ())
+    assert plan.draft is not None
+    assert plan.draft.checks == said_no.checks
+
+
 def test_a_fact_that_cannot_be_read_any_more_has_moved() -> None:
     gone = ev.TargetReread(plan_id="PLN-1", fingerprint={"alias": "3"}, next_plan_id="PLN-1")  # an id that is taken
 

@@ -177,9 +177,18 @@ def test_the_preview_says_everything_an_approver_binds_themselves_to() -> None:
     assert (approve["style"], buttons(message)["reject"]["style"]) == ("primary", "danger")
 
 
+@pytest.mark.parametrize("state", [PlanState.PENDING, PlanState.REFUSED])
+def test_what_a_gate_judged_is_a_table(state: PlanState) -> None:
+    told = shown(a_card(state))
+    assert "*What was judged*" in told
+    assert re.search(r"^pass +accuracy +0\.9667 +at least 0\.95$", told, re.MULTILINE)
+    assert re.search(r"^not recorded +brier +at most 0\.2$", told, re.MULTILINE)
+    assert "What was judged" not in shown(a_card(PlanState.RUNNING)), "by then it is history"
+
+
 def test_an_approver_sees_the_buttons_without_scrolling() -> None:
     """About 48 characters fit beside each other in a thread; the card must not be longer than one screen of them."""
-    message = a_card(PlanState.PENDING, draft=replace(CAST.draft(), changes=()))
+    message = a_card(PlanState.PENDING, draft=replace(CAST.draft(), changes=(), checks=()))
     told = shown(message)
     assert "to do" not in told, "states are for steps that are under way"
     seen = re.sub(r"<!date[^|]*\|[^ ]* ([^ ]*) UTC>", r"\1", told)
