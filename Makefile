@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test kube check lock clean
+.PHONY: help venv demo test kube bench check lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -30,6 +30,9 @@ test: $(STAMP) ## Run the tests (ARGS="tests/core -k ladder" for some of them)
 
 kube: $(STAMP) ## Build the Kubernetes that tests/cluster and the demo run against, once, outside this folder
 	@$(BIN)/python -m playground.kube build
+
+bench: $(STAMP) ## Measure what the parts cost; a line for each figure (ARGS="drift" for some of them)
+	@$(BIN)/python -m bench $(ARGS)
 
 check: $(STAMP) ## Judge the code without running it: ruff, mypy --strict, import contracts
 	@echo "check: ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .

@@ -19,6 +19,6 @@ lock() { # lock <output> <options…>
 
 lock "$all" pyproject.toml --all-extras
 lock deploy/locks/serve.txt pyproject.toml --generate-hashes --constraint "$all" --extra postgres
-lock deploy/locks/dev.txt pyproject.toml --generate-hashes --constraint "$all" --extra postgres --extra demo --extra drift-screen --extra dev
+lock deploy/locks/dev.txt pyproject.toml --generate-hashes --constraint "$all" --extra postgres --extra demo --extra drift-screen --extra drift --extra dev
 lock deploy/locks/drift.txt pyproject.toml --generate-hashes --constraint "$all" --extra drift --extra drift-screen
 echo "uv==$("$uv" --version | cut -d' ' -f2)" | lock deploy/locks/uv.txt - --generate-hashes
