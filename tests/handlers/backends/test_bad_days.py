@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from bot.ports import Foreign
-from handlers.backends import mlflow, model_http, prometheus
+from bot.ports import Foreign, ModelVersion
+from handlers.backends import _mlflow, mlflow, mlflow_stages, model_http, prometheus
 from tests.handlers.odd_server import answering, hang_up, nobody, raw, silence, trickle
 
 REASONS = {"unreachable", "timeout", "refused", "not_found", "conflict", "invalid", "overloaded", "broken"}
 SECRET = "canary-4711"
 REAL = {
-    "CALL_S": mlflow.CALL_S,
+    "CALL_S": _mlflow.CALL_S,
     "LOOK_S": model_http.LOOK_S,
     "RELOAD_S": model_http.RELOAD_S,
     "ANSWER_S": prometheus.ANSWER_S,
@@ -27,6 +27,10 @@ SHORT_S = 1  # the limits under test are shortened, so that the suite is quick; 
 
 def registry(url: str) -> Any:
     return mlflow.BACKEND.build({"url": url, "username": "bot", "password": SECRET})
+
+
+def stages(url: str) -> Any:
+    return mlflow_stages.BACKEND.build({"url": url, "username": "bot", "password": SECRET})
 
 
 def server(url: str) -> Any:
@@ -41,6 +45,11 @@ CALLS: dict[str, Callable[[str], object]] = {
     "mlflow alias": lambda url: registry(url).alias("m", "champion"),
     "mlflow versions": lambda url: registry(url).versions("m"),
     "mlflow move": lambda url: registry(url).move_alias("m", "champion", expected="1", to="2"),
+    "mlflow run": lambda url: registry(url).evaluation(
+        "m", ModelVersion(version="1", status="READY", created_at=datetime.now(UTC), run_id="r")
+    ),
+    "stages alias": lambda url: stages(url).alias("m", "Production"),
+    "stages move": lambda url: stages(url).move_alias("m", "Production", expected="1", to="2"),
     "mlflow check": lambda url: mlflow.BACKEND.check(registry(url)),
     "server served": lambda url: server(url).served("m"),
     "server reload": lambda url: server(url).reload("m", "champion"),
@@ -63,7 +72,7 @@ def warm() -> None:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow, "CALL_S", SHORT_S)
+    monkeypatch.setattr(_mlflow, "CALL_S", SHORT_S)
     monkeypatch.setattr(model_http, "LOOK_S", SHORT_S)
     monkeypatch.setattr(model_http, "RELOAD_S", SHORT_S)
     monkeypatch.setattr(prometheus, "ANSWER_S", SHORT_S)
@@ -140,7 +149,7 @@ def test_it_answers_an_error(call: str, status: int, reasons: set[str]) -> None:
     if call == "server served":
         reasons = reasons | {"invalid"}
     with answering(
-        status, b"something <b>bad</b> happened" if call.startswith("mlflow") else {"error": "bad"}
+        status, b"something <b>bad</b> happened" if call.startswith(("mlflow", "stages")) else {"error": "bad"}
     ) as asked:
         problem = failing(call, asked.url)
     assert problem.reason in reasons
