@@ -17,6 +17,7 @@ from bot.ports import Foreign, Json, Kind, Seen, Thing, Workloads
 from handlers._kube import CAUSE, at_pointer, changed_by, parts_of, pointer, uid_of
 
 NOTES = pointer("metadata", "annotations")
+REHEARSALS = 4  # a status that is written meanwhile spoils one, and a busy object has several of those in a second
 PASSING = frozenset({"unreachable", "timeout", "overloaded"})  # may be over in a moment
 
 
@@ -65,10 +66,23 @@ def rehearse(port: Workloads, change: Change, live: Json) -> tuple[Json, Change]
 
     Raises Foreign when the server would refuse it.
     """
-    after = port.patch(change.thing, _operations(change, live, ""), sub=change.sub, dry_run=True)
+    after = _dry_run(port, change, live, REHEARSALS)
     stored = {at: at_pointer(after, at) for at in change.want}
     want = {at: value if stored[at] is None else stored[at] for at, value in change.want.items()}
     return after, replace(change, want=want)
+
+
+def _dry_run(port: Workloads, change: Change, live: Json, tries: int) -> Json:
+    try:
+        return port.patch(change.thing, _operations(change, live, ""), sub=change.sub, dry_run=True)
+    except Foreign as problem:
+        if problem.reason != "conflict" or tries <= 1:
+            raise
+        # An absent value is held by the object's version, which moves with every status a controller writes.
+        live = _read(port, change)
+        if judge(live, change).outcome is not Outcome.NOT_YET:
+            raise
+    return _dry_run(port, change, live, tries - 1)
 
 
 def apply(port: Workloads, change: Change, plan: Plan) -> Seen:

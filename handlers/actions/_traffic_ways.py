@@ -127,7 +127,7 @@ def _pair(
     return Move(
         now=f"{new} of {total} replicas", changes=tuple(changes), facts=_pair_facts(stable, canary), share=share,
         inverse={"to": str(share), "stable": str(old), "canary": str(new)},
-        warnings=("Replicas are moved one side after the other; for a moment there are more or fewer in all.",),
+        warnings=("One side grows and is ready before the other shrinks; meanwhile there are more pods in all.",),
     )  # fmt: skip
 
 

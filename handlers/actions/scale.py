@@ -124,6 +124,7 @@ def step_tier(target: Target, now: int, to: int) -> tuple[str, list[str]]:
             f"{one.name} is switched off by zero, and stays off until somebody scales up." for one in target.scalers
         ]
     elif target.scalers:
+        tier = "dangerous"  # two hands on one number
         found += [
             f"{one.name} goes on scaling between {one.least} and {one.most}; it may change this again."
             for one in target.scalers

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from bot.model import Draft, Outcome, Plan, Step
 from bot.policy import System, TrafficProfile, WorkloadProfile
-from bot.ports import Foreign, Refusal, Scene, Seen, Workloads
+from bot.ports import Foreign, Json, Refusal, Scene, Seen, Workloads
 from handlers._kube import DEPLOYMENT, ROLLOUT, dig, ready_replicas
 from handlers._look import length
 from handlers.actions._change import Change, apply, is_there, look, read_change
-from handlers.actions._traffic_ways import Move, backing_ready, facts_now, plan_move
+from handlers.actions._traffic_ways import REPLICAS, Move, backing_ready, facts_now, plan_move
 from handlers.actions._workload import owner_of, port_of, rehearse_or_refuse, unknown_service
 
 USAGE = "traffic <service> <percent>"
-WRITE, PROOF = "shift", "prove_share"
+WRITE, GROWN, PROOF = "shift", "prove_grown", "prove_share"
 _PERCENT = re.compile(r"(\d{1,3})%?")
 _WORDS = {"abort": "0", "promote": "100"}
 
@@ -71,15 +71,13 @@ class Traffic:
 
     def perform(self, scene: Scene, plan: Plan, step: str) -> Seen:
         """Write one change, or look at the proof."""
-        if step == PROOF:
-            return _proven(scene, plan)
-        return apply(_where(scene)[2], read_change(plan, step), plan)
+        proof = _proof(scene, plan, step)
+        return proof if proof is not None else apply(_where(scene)[2], read_change(plan, step), plan)
 
     def observe(self, scene: Scene, plan: Plan, step: str) -> Seen:
         """Look for one change, or at the proof."""
-        if step == PROOF:
-            return _proven(scene, plan)
-        return look(_where(scene)[2], read_change(plan, step))
+        proof = _proof(scene, plan, step)
+        return proof if proof is not None else look(_where(scene)[2], read_change(plan, step))
 
 
 def _where(scene: Scene) -> tuple[WorkloadProfile, TrafficProfile, Workloads]:
@@ -107,6 +105,9 @@ def _propose(
     told = [text for text, _, _ in move.changes]
     wait = length(profile.watch_for)
     steps = [Step(name=name, sentence=f"{text}, if unchanged.") for name, text in zip(names, told, strict=True)]
+    if len(changes) == 2 and changes[0].want.get(REPLICAS):
+        grown = f"Proof: wait until every pod of {changes[0].thing.label} is ready; only then the other side shrinks."
+        steps.insert(1, Step(name=GROWN, sentence=grown, proves=True))
     steps.append(
         Step(name=PROOF, sentence=f"Proof: watch until it is so and ready pods serve it ({wait}).", proves=True)
     )
@@ -122,6 +123,29 @@ def _propose(
     )  # fmt: skip
 
 
+def _proof(scene: Scene, plan: Plan, step: str) -> Seen | None:
+    """What a proving step sees; None for a step that writes."""
+    if step == PROOF:
+        return _proven(scene, plan)
+    if step != GROWN:
+        return None
+    change = read_change(plan, f"{WRITE}_1")
+    return _pods_short(change, _where(scene)[2].get(change.thing)) or Seen(
+        outcome=Outcome.DONE, detail=f"{change.thing.label}: all {change.want[REPLICAS]} pods are ready."
+    )
+
+
+def _pods_short(change: Change, live: Json) -> Seen | None:
+    """Why a side has not the pods it was given, None when it has them or none were set."""
+    if not all(is_there(live, at, value) for at, value in change.want.items()):
+        return Seen(outcome=Outcome.FAILED, detail=f"Superseded: somebody changed {change.thing.label} meanwhile.")
+    wanted = change.want.get(REPLICAS)
+    ready = ready_replicas({"kind": DEPLOYMENT.name, **live})
+    if wanted is None or ready == wanted:
+        return None
+    return Seen(outcome=Outcome.NOT_YET, detail=f"{change.thing.label}: {ready} of {wanted} pods are ready.")
+
+
 def _proven(scene: Scene, plan: Plan) -> Seen:
     """Whether every write still stands, and ready pods are behind it."""
     profile, traffic, port = _where(scene)
@@ -131,12 +155,9 @@ def _proven(scene: Scene, plan: Plan) -> Seen:
         live = port.get(change.thing)
         if change.thing.kind == ROLLOUT:
             return _rollout_done(live, int(plan.request["to"]))
-        if not all(is_there(live, at, value) for at, value in change.want.items()):
-            return Seen(outcome=Outcome.FAILED, detail=f"Superseded: somebody changed {change.thing.label} meanwhile.")
-        wanted = change.want.get("/spec/replicas")
-        ready = ready_replicas({"kind": DEPLOYMENT.name, **live})
-        if wanted is not None and ready != wanted:
-            return Seen(outcome=Outcome.NOT_YET, detail=f"{change.thing.label}: {ready} of {wanted} pods are ready.")
+        short = _pods_short(change, live)
+        if short is not None:
+            return short
     if traffic.backing and int(plan.request["to"]) and not backing_ready(port, profile, traffic):
         return Seen(outcome=Outcome.NOT_YET, detail=f"Service {traffic.backing} has no ready endpoint.")
     return Seen(outcome=Outcome.DONE, detail=f"{plan.request['to']} % go to the canary, and ready pods are behind it.")

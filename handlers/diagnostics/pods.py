@@ -58,7 +58,8 @@ def summary(service: str, pods: Sequence[Json], wanted: int, now: datetime) -> s
     if not bad:
         restarts = sum(trouble_of(pod)[1] for pod in pods)
         told = f"; they were restarted {restarts} times so far" if restarts else ""
-        return f"{len(pods)} of {wanted} pods of {service} are ready{told}."
+        surge = f"; {len(pods) - wanted} more than wanted, as in the middle of a roll-out" if len(pods) > wanted else ""
+        return f"{min(len(pods), wanted)} of {wanted} pods of {service} are ready{surge}{told}."
     (verb, cause), many = Counter(map(_why, bad)).most_common(1)[0]
     same = [pod for pod in bad if _why(pod) == (verb, cause)]
     every = _every(same, now) if verb == "restart" else ""

@@ -71,6 +71,7 @@ class Town:
         self, kubeconfig: Path, namespace: str, database: Path, *, kind: str = "Deployment",
         services: Mapping[str, Mapping[str, Any]] | None = None, jobs: tuple[str, ...] = (),
         watch_for: timedelta = timedelta(seconds=40), more: Mapping[str, Any] | None = None,
+        backends: Mapping[str, object] | None = None,
     ) -> None:  # fmt: skip
         self.namespace = namespace
         self.skew = timedelta(0)  # how far the bot's clock is ahead
@@ -101,7 +102,7 @@ class Town:
         self.engine = Engine(self.store, policy, self.now)
         self.worker = Worker(
             self.engine, actions=self.registry.actions, diagnostics=self.registry.diagnostics,
-            backends=lambda _: {"cluster": self.cluster}, draw=None,
+            backends=lambda _: {"cluster": self.cluster, **(backends or {})}, draw=None,
         )  # fmt: skip
         self.desk = Desk(self.engine, self.worker, self.registry.actions, self.registry.diagnostics)
         self.ledger = Ledger(self.engine, {"shop": {"cluster": self.cluster}})

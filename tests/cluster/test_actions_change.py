@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from bot.desk import Asker
@@ -9,6 +11,7 @@ from bot.model import PlanState
 from playground.kube import Cluster
 from tests.cluster.cluster import autoscaler, cron_job, daemon_set, deployment, path, stateful_set, wait_available
 from tests.cluster.desk import BOB, CAROL, DANA, MakeTown, image, refusal, roll
+from tests.cluster.proxy import FaultProxy, Meanwhile
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -152,6 +155,28 @@ def test_pause_holds_a_roll_out_and_refuses_what_would_wait(cluster: Cluster, na
     done = here.do("resume web")
     assert done.state is PlanState.VERIFIED, done.ended_why
     assert "paused" not in cluster.api.get(where)["spec"]
+
+
+def test_a_status_that_is_written_meanwhile_spoils_no_preview(
+    cluster: Cluster, namespace: str, town: MakeTown, proxy: FaultProxy
+) -> None:
+    """Trap: an absent value can only be held by the object's version, and controllers move that all the time."""
+    where = roll(cluster, namespace, "v1")
+    numbers = itertools.count()
+
+    def touch() -> None:
+        # A label moves the version and not the generation, as a status does.
+        cluster.api.patch(where, {"metadata": {"labels": {"seen": str(next(numbers))}}})
+
+    here = town(server=proxy.url)
+    proxy.on("PATCH", r"dryRun=All", Meanwhile(do=touch), times=3)
+    plan = here.ask("pause web")
+    assert plan.state is PlanState.PENDING, plan.ended_why
+    proxy.on("PATCH", r"/deployments/web\?(?!.*dryRun)", Meanwhile(do=touch))
+    done = here.finish(*((BOB, CAROL) if plan.needed == 2 else (BOB,)))
+    assert done.state is PlanState.VERIFIED, done.ended_why
+    assert cluster.api.get(where)["spec"]["paused"] is True
+    assert next(numbers) == 4, "each of the writes in between took place"
 
 
 def test_a_job_is_made_once_and_followed_to_its_end(cluster: Cluster, namespace: str, town: MakeTown) -> None:

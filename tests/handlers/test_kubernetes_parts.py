@@ -306,7 +306,7 @@ def test_which_numbers_of_replicas_are_refused(scalers: tuple[Scaler, ...], to: 
         ((), 6, "dangerous", "more than the 3"),
         ((), 0, "dangerous", "stops every pod"),
         ((KEDA,), 0, "dangerous", "switched off"),
-        ((HPA,), 4, "change", "goes on scaling"),
+        ((HPA,), 4, "dangerous", "goes on scaling"),
     ],
 )
 def test_how_dangerous_a_step_is(scalers: tuple[Scaler, ...], to: int, tier: str, told: str) -> None:
