@@ -26,10 +26,11 @@ class Figure:
     @property
     def missed(self) -> str:
         """Which bound is missed, in words; "" when none is."""
+        value = f"{_short(self.value)} {self.unit}"
         if self.at_most is not None and not self.value <= self.at_most:
-            return f"{self.name} is {_short(self.value)} {self.unit}; at most {_short(self.at_most)} {self.unit} is allowed"
+            return f"{self.name} is {value}; at most {_short(self.at_most)} {self.unit} is allowed"
         if self.at_least is not None and not self.value >= self.at_least:
-            return f"{self.name} is {_short(self.value)} {self.unit}; at least {_short(self.at_least)} {self.unit} is needed"
+            return f"{self.name} is {value}; at least {_short(self.at_least)} {self.unit} is needed"
         return ""
 
 
