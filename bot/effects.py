@@ -52,6 +52,16 @@ class Page:
     late_by: timedelta
     reason: str  # "level 2", "level 4, repeat 1", "break glass"
     unique: str  # distinguishes pages of the same level and target: epoch and repeat
+    asks: str = ""  # "still_on_it": what is wanted of the reader, when it is not to take it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellSubscriber:
+    """Tell one person how things stand. Only the newest telling of a subscription goes out."""
+
+    number: int  # of the subscription
+    to: Who
+    is_last: bool = False  # it is over; nothing more follows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +79,8 @@ class SetTimer:
 class StopPaging:
     """Cancel the ladder's timers and drop its pages that are not sent yet.
 
-    Pages outside the ladder (`Page.number` 0) stay: whoever was skipped by a broken glass is told in any case.
+    Pages outside the ladder (`Page.number` 0) stay: whoever was skipped by a broken glass is told in any case. A
+    question whether somebody is still on it goes with the ladder: it is about the state that ends.
     """
 
 
@@ -122,8 +133,8 @@ class OpenDebt:
 
 
 Effect = (
-    Record | ShowHeadline | ShowCard | PostToThread | Page | SetTimer | StopPaging | RunDiagnostics | DrawPlan
-    | RereadTarget | RunStep | MarkBad | OpenDebt
+    Record | ShowHeadline | ShowCard | PostToThread | Page | TellSubscriber | SetTimer | StopPaging | RunDiagnostics
+    | DrawPlan | RereadTarget | RunStep | MarkBad | OpenDebt
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ and the facts of the same transaction (locks, freezes, debts).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.model import Alert, Draft, Finding, IncidentKind, Outcome, Severity, Subject, TimerKind, Who
 
@@ -110,6 +110,34 @@ class EscalateClicked:
 
     by: Who
     epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillOnIt:
+    """Whoever has it says that they work on it. `epoch` is the button's; None for a typed command."""
+
+    by: Who
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldsChanged:
+    """Planned work that holds pages back began, was prolonged or ended; the rules say what holds now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed:
+    """A person wants to hear how things stand, this often."""
+
+    by: Who
+    every: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribed:
+    """A person has heard enough."""
+
+    by: Who
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,4 +268,5 @@ Event = (
     AlertsChanged | Declared | Acknowledged | Unacknowledged | Assigned | SeverityChanged | Snoozed | Resolved
     | Reopened | Noted | EscalateClicked | TimerDue | FindingReported | DiagnosticsAsked | ActionRequested | PlanDrawn
     | PlanRefused | ApproveClicked | RejectClicked | TargetReread | StepBegun | StepObserved | Unattended | RunbookAsked
+    | StillOnIt | HoldsChanged | Subscribed | Unsubscribed
 )  # fmt: skip

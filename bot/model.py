@@ -105,6 +105,10 @@ class TimerKind(StrEnum):
     UNSNOOZE = "unsnooze"  # the snooze is over
     QUIET = "quiet"  # every alert has been silent long enough
     EXPIRE = "expire"  # a plan's approval time is over
+    NUDGE = "nudge"  # whoever has it has shown no progress: ask whether they are still on it
+    LAPSE = "lapse"  # they did not answer: it is nobody's again
+    INFORM = "inform"  # a level that hears of it until it is resolved, although somebody has it
+    UPDATE = "update"  # a subscriber is told how things stand; `number` says which one
 
 
 OPEN_STATES = frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.SNOOZED})
@@ -175,7 +179,8 @@ class Level:
 
     number: int  # 1 is the first
     after: timedelta  # since the incident's base time
-    targets: tuple[str, ...]  # "oncall", "role:manager", "person:bob", "rota:main", "channel:#ml-oncall"
+    targets: tuple[str, ...]  # "oncall", "role:manager", "person:bob", "rota:main", "group:S1", "channel:#ml-oncall"
+    until_resolved: bool = False  # an acknowledgement does not stop it: it is told, for information, until the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +207,23 @@ class Escalation:
     repeat_every: timedelta
     repeats: int = 0
     paged: tuple[Paged, ...] = ()
+    at_work: bool = False  # pages only while the team is at work
+    ack_timeout: timedelta | None = None  # without progress for so long, the owner is asked; None: never
+    answer_within: timedelta = timedelta(minutes=10)  # after being asked; then the ladder climbs again
+    held_until: datetime | None = None  # what is due before then waits: planned work, or nobody is at work
+    held_why: str = ""
+    planned_at: datetime | None = None  # when the next level would be due if nothing held it
+    informed: int = 0  # the highest level that was told for information since somebody has it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """Somebody who wants to hear how things stand, at a cadence."""
+
+    number: int  # distinguishes subscriptions of an incident; never used again
+    by: Who
+    every: timedelta
+    next_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +366,11 @@ class Incident:
     resolved_by: Who | None = None
     reopened: int = 0
     plans: tuple[Plan, ...] = ()
+    issue: str = ""  # kind of issue, as the profile names it; chooses the ladder; "" for none
+    progress_at: datetime | None = None  # when somebody last did something about it, since it is owned
+    asked_at: datetime | None = None  # when the owner was asked whether they are still on it; None: no answer is due
+    subscriptions: tuple[Subscription, ...] = ()
+    subscribed: int = 0  # how many subscriptions there ever were
 
     @property
     def is_open(self) -> bool:

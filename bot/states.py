@@ -49,8 +49,8 @@ INCIDENT: Machine[IncidentState] = Machine(
     name="incident",
     states=IncidentState,
     events=(
-        "alerts_fired", "alerts_cleared", "acknowledged", "assigned", "unacknowledged", "snoozed", "unsnoozed",
-        "resolved", "quiet_over", "reopened",
+        "alerts_fired", "alerts_cleared", "acknowledged", "assigned", "unacknowledged", "lapsed", "snoozed",
+        "unsnoozed", "resolved", "quiet_over", "reopened",
     ),
     moves={
         (Inc.OPEN, "alerts_fired"): Inc.OPEN,
@@ -64,6 +64,7 @@ INCIDENT: Machine[IncidentState] = Machine(
         (Inc.ACKNOWLEDGED, "alerts_cleared"): Inc.ACKNOWLEDGED,
         (Inc.ACKNOWLEDGED, "assigned"): Inc.ACKNOWLEDGED,
         (Inc.ACKNOWLEDGED, "unacknowledged"): Inc.OPEN,
+        (Inc.ACKNOWLEDGED, "lapsed"): Inc.OPEN,
         (Inc.ACKNOWLEDGED, "snoozed"): Inc.SNOOZED,
         (Inc.ACKNOWLEDGED, "resolved"): Inc.RESOLVED,
         (Inc.ACKNOWLEDGED, "quiet_over"): Inc.RESOLVED,
@@ -79,6 +80,7 @@ INCIDENT: Machine[IncidentState] = Machine(
         (Inc.RESOLVED, "reopened"): Inc.OPEN,
     },
     late=frozenset({
+        (Inc.OPEN, "lapsed"), (Inc.SNOOZED, "lapsed"), (Inc.RESOLVED, "lapsed"),
         (Inc.OPEN, "unacknowledged"), (Inc.OPEN, "unsnoozed"), (Inc.OPEN, "reopened"),
         (Inc.ACKNOWLEDGED, "acknowledged"), (Inc.ACKNOWLEDGED, "unsnoozed"), (Inc.ACKNOWLEDGED, "reopened"),
         (Inc.SNOOZED, "unacknowledged"), (Inc.SNOOZED, "reopened"),
@@ -93,9 +95,10 @@ ESCALATION: Machine[EscalationState] = Machine(
     states=EscalationState,
     events=(
         "level_due", "last_level_due", "repeat_due", "asked", "rested", "rearmed", "stopped", "replanned",
-        "levels_added", "levels_cut",
+        "levels_added", "levels_cut", "informed",
     ),
     moves={
+        (E.RESTING, "informed"): E.RESTING,
         (E.ARMED, "level_due"): E.ARMED,
         (E.ARMED, "last_level_due"): E.REPEATING,
         (E.ARMED, "rearmed"): E.ARMED,
@@ -116,6 +119,7 @@ ESCALATION: Machine[EscalationState] = Machine(
         (E.STOPPED, "rearmed"): E.ARMED,
     },
     late=frozenset({
+        (E.ARMED, "informed"), (E.REPEATING, "informed"), (E.STOPPED, "informed"),
         (E.ARMED, "repeat_due"), (E.ARMED, "asked"), (E.ARMED, "levels_added"),
         (E.REPEATING, "level_due"), (E.REPEATING, "last_level_due"), (E.REPEATING, "asked"),
         (E.REPEATING, "rearmed"), (E.REPEATING, "levels_cut"),

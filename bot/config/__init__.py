@@ -40,7 +40,7 @@ from bot.config.settings import (
 )
 from bot.config.shape import ConfigShape, SystemShape
 from bot.drift.asked import DriftProfile
-from bot.marked import Marked, Problem, read
+from bot.marked import Marked, Problem, nearest, read
 from bot.policy import Policy
 
 __all__ = [
@@ -209,7 +209,15 @@ def _profiles(shape: ConfigShape, main: Marked, settings: Settings, reader: _Rea
         reader.problems.append(main.problem(("runbooks",), text))
         return []
     found: list[Profile] = []
-    for home in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))):
+    homes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+    # The profiles that come with the package are for whoever asks for them: their ladders name people one may not have.
+    wanted = shape.systems if shape.systems is not None or shape.runbooks else []
+    known = [home.name for home in homes]
+    for name in dict.fromkeys(one for one in wanted or () if one not in known):
+        reader.problems.append(main.problem(("systems",), f'unknown system "{name}"; {nearest(name, known)}'))
+    for home in homes:
+        if wanted is not None and home.name not in wanted:
+            continue
         if not (home / PROFILE).is_file():
             if any(home.glob("*.md")):
                 text = f"the folder has runbooks but no {PROFILE}; write one, see runbooks/README.md"

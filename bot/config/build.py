@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar, get_args
 
 from bot.config import gate as gates
+from bot.config.ladders import (
+    CalendarShape,
+    EscalationShape,
+    HoursShape,
+    IssueShape,
+    LaddersShape,
+    LevelShape,
+    MaintenanceShape,
+    Weekday,
+)
 from bot.config.shape import (
     ApprovalShape,
     DefaultsShape,
-    EscalationShape,
     ModelShape,
     PersonShape,
     RotationShape,
     ServiceShape,
     SeverityShape,
     SystemShape,
-    Weekday,
 )
 from bot.model import Level, Severity, Who
 from bot.policy import (
     TIERS,
     ApprovalRule,
     Bound,
+    Issue,
     JobProfile,
     Ladder,
+    Maintenance,
     ModelProfile,
     Person,
     SeverityRule,
@@ -34,7 +46,7 @@ from bot.policy import (
     WorkloadProfile,
 )
 from bot.policy.approval import expiry, rule_for
-from bot.policy.calendar import Window
+from bot.policy.calendar import Calendar, Wait, Window
 from bot.policy.escalation import default_ladder
 from bot.policy.rota import Layer, Rota
 
@@ -50,19 +62,32 @@ def person(key: str, shape: PersonShape, team_id: str) -> Person:
 
 def rotation(name: str, shape: RotationShape) -> Rota:
     """A schedule of people."""
-    weekdays = {word: number for number, word in enumerate(get_args(Weekday))}
     layers = tuple(
         Layer(
             name=layer.name or f"layer {number}", people=tuple(layer.people), starts_on=layer.starts_on,
             zone=layer.zone or shape.zone, hand_over=layer.hand_over, every=layer.every,
-            windows=tuple(
-                Window(days=frozenset(weekdays[day] for day in one.days), opens=one.opens, closes=one.closes)
-                for one in layer.hours
-            ),
+            windows=tuple(window(one) for one in layer.hours),
         )
         for number, layer in enumerate(shape.layers, 1)
     )  # fmt: skip
     return Rota(name=name, layers=layers, may_have_gaps=shape.gaps == "allowed")
+
+
+def window(shape: HoursShape) -> Window:
+    """Hours on some days of the week."""
+    weekdays = {word: number for number, word in enumerate(get_args(Weekday))}
+    return Window(days=frozenset(weekdays[day] for day in shape.days), opens=shape.opens, closes=shape.closes)
+
+
+def calendar(shape: CalendarShape) -> Calendar:
+    """When a team is at work."""
+    return Calendar(
+        zone=shape.zone, windows=tuple(window(one) for one in shape.windows), holidays=frozenset(shape.holidays)
+    )
+
+
+def _maintenance(shape: MaintenanceShape) -> Maintenance:
+    return Maintenance(zone=shape.zone, window=window(shape), why=shape.why, part=shape.part)
 
 
 def system(name: str, shape: SystemShape, defaults: DefaultsShape, scale: float) -> System:
@@ -92,6 +117,12 @@ def system(name: str, shape: SystemShape, defaults: DefaultsShape, scale: float)
         ),
         severity_rules=tuple(_rule(rule) for rule in _first(shape.severity, defaults.severity, [])),
         ladders={word: _ladder(word, shape.escalation, defaults.escalation, scale) for word in Severity},
+        issues=tuple(
+            _issue(key, one, shape.escalation, defaults.escalation, scale)
+            for key, one in _kinds(shape.escalation, defaults.escalation).items()
+        ),
+        calendar=calendar(hours) if (hours := _first(shape.hours, defaults.hours, None)) else None,
+        maintenance=tuple(_maintenance(one) for one in _first(shape.maintenance, defaults.maintenance, [])),
         approvals={tier: _approval(tier, shape, defaults) for tier in TIERS},
         request_roles=frozenset(_first(shape.request_roles, defaults.request_roles, list(plain.request_roles))),
         steer_roles=frozenset(_first(shape.steer_roles, defaults.steer_roles, [])),
@@ -147,20 +178,69 @@ def _rule(shape: SeverityShape) -> SeverityRule:
     )  # fmt: skip
 
 
+def _kinds(own: EscalationShape | None, defaults: EscalationShape | None) -> dict[str, IssueShape]:
+    return next((shape.kinds for shape in (own, defaults) if shape and shape.kinds), {})
+
+
+def _issue(
+    name: str, shape: IssueShape, own: EscalationShape | None, defaults: EscalationShape | None, scale: float
+) -> Issue:
+    ladders = {}
+    for word in Severity:
+        written = getattr(shape, word.value) or shape.every
+        if written:
+            plain = _ladder(word, own, defaults, scale)
+            is_set = "repeat_every" in shape.model_fields_set
+            at_work = plain.at_work if shape.at_work is None else word.value in shape.at_work
+            ladders[word] = replace(
+                plain, levels=_levels(written, scale), waits=_waits(written, scale), at_work=at_work,
+                repeat_every=shape.repeat_every * scale if is_set else plain.repeat_every,
+            )  # fmt: skip
+    return Issue(name=name, match={label: tuple(values) for label, values in shape.match.items()}, ladders=ladders)
+
+
 def _ladder(word: Severity, own: EscalationShape | None, defaults: EscalationShape | None, scale: float) -> Ladder:
-    written = next((levels for shape in (own, defaults) if shape and (levels := getattr(shape, word.value))), None)
-    repeat = next((s.repeat_every for s in (own, defaults) if s and "repeat_every" in s.model_fields_set), None)
+    shapes = [shape for shape in (own, defaults) if shape]
+    written = next((levels for shape in shapes if (levels := getattr(shape, word.value))), None)
     plain = default_ladder(word)
-    levels = plain.levels
-    if written:
-        levels = tuple(
-            Level(number=number, after=level.after, targets=tuple(level.to)) for number, level in enumerate(written, 1)
-        )
+    timeouts = [getattr(shape.ack_timeout, word.value) for shape in shapes if shape.ack_timeout]
+    at_work = next((shape.at_work for shape in shapes if shape.at_work is not None), [])
+    levels = tuple(replace(level, after=level.after * scale) for level in plain.levels)
     return Ladder(
-        levels=tuple(
-            Level(number=level.number, after=level.after * scale, targets=level.targets) for level in levels
-        ),
-        repeat_every=(repeat or plain.repeat_every) * scale,
+        levels=_levels(written, scale) if written else levels,
+        waits=_waits(written, scale) if written else (),
+        repeat_every=(_said(shapes, "repeat_every") or plain.repeat_every) * scale,
+        at_work=word.value in at_work,
+        ack_timeout=next((one * scale for one in timeouts if one is not None), None),
+        answer_within=(_said(shapes, "answer_within") or plain.answer_within) * scale,
+    )
+
+
+def _said(shapes: Sequence[LaddersShape], key: str) -> timedelta | None:
+    """The first value that a file gives."""
+    return next((getattr(shape, key) for shape in shapes if key in shape.model_fields_set), None)
+
+
+def _levels(written: Sequence[LevelShape], scale: float) -> tuple[Level, ...]:
+    return tuple(
+        Level(
+            number=number, after=level.after.plain * scale, targets=tuple(level.to),
+            until_resolved=level.until == "resolved",
+        )
+        for number, level in enumerate(written, 1)
+    )  # fmt: skip
+
+
+def _waits(written: Sequence[LevelShape], scale: float) -> tuple[Wait, ...]:
+    """How long each level waits, where that is not plain time; empty where all of it is."""
+    if all(level.after.is_plain for level in written):
+        return ()
+    return tuple(
+        replace(
+            level.after, plain=level.after.plain * scale,
+            at_work=None if level.after.at_work is None else level.after.at_work * scale,
+        )
+        for level in written
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +14,11 @@ from bot.marked import At, Marked, Problem, nearest
 from bot.model import Severity
 from bot.policy import TIERS, ApprovalRule, Ladder, Person, Policy, System, TrafficProfile
 from bot.policy.approval import rule_for
+from bot.policy.calendar import Wait, zone_named
 from bot.policy.rota_check import Flaw, flaws, flaws_to_come
 
 _LINKS = ("http://", "https://")
-_TARGETS = "oncall, role:NAME, person:KEY, rota:NAME, channel:#name"
+_TARGETS = "oncall, role:NAME, person:KEY, rota:NAME, group:ID, channel:#name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ def check_system(profile: Profile, policy: Policy, names: Names | None) -> list[
         *_people(profile, policy),
         *_catch_all(profile, policy),
         *(found for word in Severity for found in _ladder(profile, policy, word)),
+        *_kinds(profile, policy),
+        *_hours(profile),
         *(found for tier in TIERS for found in _approval(profile, policy, tier)),
         *_roles(profile, policy),
         *_models(profile, names),
@@ -105,27 +109,91 @@ def _ladder(profile: Profile, policy: Policy, word: Severity) -> Iterable[Proble
     ladder: Ladder = profile.system.ladders[word]
     at: At = ("escalation", word.value)
     is_written = profile.is_written(at)
-    reaching = 0
-    for index, level in enumerate(ladder.levels):
-        here: At = (*at, index)
+    if is_written:
+        yield from _rungs(profile, policy, ladder, at, f"of {word}")
+    for level in () if is_written else ladder.levels:
         whys = [why for target in level.targets if (why := _target(target, profile.system, policy))]
-        reaching += len(whys) < len(level.targets)
-        if index and level.after <= ladder.levels[index - 1].after:
-            yield profile.problem(
-                (*here, "after"), f"level {level.number} is not later than the one before; raise `after`"
-            )
-        if is_written:
-            yield from (profile.problem((*here, "to"), f"level {level.number} of {word}: {why}") for why in whys)
-        elif len(whys) == len(level.targets):
+        if len(whys) == len(level.targets):
             catch = ", ".join(profile.system.catch_all)
             text = f"level {level.number} of {word} (default ladder): {whys[0]}; until then its pages go to {catch}"
             yield profile.problem(at, text, warning=True)
+    yield from _reaches_somebody(profile, policy, ladder, at, f"of {word}")
+
+
+def _kinds(profile: Profile, policy: Policy) -> Iterable[Problem]:
+    """Ladders of the kinds of issue. One that stands under several severities is judged once."""
+    for issue in profile.system.issues:
+        at: At = ("escalation", "kinds", issue.name)
+        if not issue.ladders:
+            yield profile.problem(at, f'kind "{issue.name}" has no levels; add them under `every`, or by severity')
+        if not issue.match:
+            text = f'kind "{issue.name}" has no `match`, so no alert is of it; list labels and values'
+            yield profile.problem(at, text, warning=True)
+        is_common = profile.is_written((*at, "every"))
+        for word in issue.ladders:
+            here: At = (*at, word.value)
+            if not profile.is_written(here):
+                if not is_common:
+                    continue
+                here, is_common = (*at, "every"), False
+            of = f'of kind "{issue.name}"'
+            yield from _rungs(profile, policy, issue.ladders[word], here, of)
+            yield from _reaches_somebody(profile, policy, issue.ladders[word], here, of)
+
+
+def _rungs(profile: Profile, policy: Policy, ladder: Ladder, at: At, of: str) -> Iterable[Problem]:
+    waits = ladder.waits or tuple(Wait(plain=level.after) for level in ladder.levels)
+    for index, level in enumerate(ladder.levels):
+        here: At = (*at, index)
+        both_plain = index and waits[index].is_plain and waits[index - 1].is_plain
+        if both_plain and waits[index].plain <= waits[index - 1].plain:
+            text = f"level {level.number} is not later than the one before; raise `after`"
+            yield profile.problem((*here, "after"), text)
+        if not waits[index].is_plain and profile.system.calendar is None:
+            text = f"level {level.number} {of} counts working time, and nobody said when that is; set `hours`"
+            yield profile.problem((*here, "after"), text)
+        for target in level.targets:
+            why = _target(target, profile.system, policy)
+            if why:
+                yield profile.problem((*here, "to"), f"level {level.number} {of}: {why}")
         if not level.targets:
-            yield profile.problem((*here, "to"), f"level {level.number} of {word} names nobody; use {_TARGETS}")
-    if not reaching:
-        yield profile.problem(
-            at, f"the ladder of {word} reaches nobody; name somebody on call, or a person, role or channel"
-        )
+            yield profile.problem((*here, "to"), f"level {level.number} {of} names nobody; use {_TARGETS}")
+
+
+def _reaches_somebody(profile: Profile, policy: Policy, ladder: Ladder, at: At, of: str) -> Iterable[Problem]:
+    targets = [target for level in ladder.levels for target in level.targets]
+    if all(_target(target, profile.system, policy) for target in targets):
+        text = f"the ladder {of} reaches nobody; name somebody on call, or a person, role or channel"
+        yield profile.problem(at, text)
+
+
+def _hours(profile: Profile) -> Iterable[Problem]:
+    system = profile.system
+    if system.calendar is not None:
+        if zone_named(system.calendar.zone) is None:
+            text = f'unknown time zone "{system.calendar.zone}"; use an IANA name like Europe/Berlin'
+            yield profile.problem(("hours", "zone"), text)
+        elif not any(window.days for window in system.calendar.windows):
+            yield profile.problem(("hours", "windows"), "nobody is ever at work; add windows with days")
+    elif any(ladder.at_work for ladder in _all_ladders(system)):
+        text = "at_work: nobody said when the team is at work; set `hours`"
+        yield profile.problem(("escalation", "at_work"), text)
+    for index, one in enumerate(system.maintenance):
+        at: At = ("maintenance", index)
+        if zone_named(one.zone) is None:
+            text = f'unknown time zone "{one.zone}"; use an IANA name like Europe/Berlin'
+            yield profile.problem((*at, "zone"), text)
+        if one.window.opens == one.window.closes:
+            text = "a window of 24 hours would hold every page of its days back; set `opens` and `closes`"
+            yield profile.problem(at, text)
+        known = {*system.services, *(model.name for model in system.models)}
+        if one.part and one.part not in known:
+            text = f'part "{one.part}" is no service or model; {nearest(one.part, known)}'
+            yield profile.problem((*at, "part"), text)
+
+
+def _all_ladders(system: System) -> Iterable[Ladder]:
+    return (*system.ladders.values(), *(ladder for issue in system.issues for ladder in issue.ladders.values()))
 
 
 def _target(target: str, system: System, policy: Policy) -> str:
@@ -144,6 +212,9 @@ def _target(target: str, system: System, policy: Policy) -> str:
         return "" if name in policy.rotas else f'unknown rotation "{name}"; {nearest(name, policy.rotas)}'
     if kind == "channel" and name:
         return ""
+    if kind == "group" and name:
+        is_id = re.fullmatch(r"S[A-Z0-9]{2,30}", name)
+        return "" if is_id else f'"{name[:40]}" is no id of a user group; copy it from Slack, like S012AB3CD'
     return f'"{target[:60]}" is not a target; use {_TARGETS}'
 
 

@@ -6,7 +6,7 @@ The reference page is made from these models, so a key without a description doe
 from __future__ import annotations
 
 from datetime import time, timedelta
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -25,6 +25,7 @@ from bot.config.fields import (
     Words,
 )
 from bot.config.gate import GateShape, RecordShape, SmokeShape
+from bot.config.ladders import CalendarShape, EscalationShape, HoursShape, MaintenanceShape
 from bot.config.settings import Secret
 
 
@@ -105,28 +106,6 @@ class DemoShape(Shape):
         timedelta(minutes=1),
         description="Time scale for drills: what one configured minute really lasts. With `2s` a level that is due"
         " after 15m is due after 30 s. Scales escalation, quiet, reopen and approval times only. Not for production.",
-    )
-
-
-class LevelShape(Shape):
-    """One rung of a ladder."""
-
-    after: Duration = Field(description="Since the incident opened. Must grow from level to level.")
-    to: Words = Field(
-        description="Targets: `oncall`, `role:NAME`, `person:KEY`, `rota:NAME`, `channel:#name`. All of them are paged"
-        " at once."
-    )
-
-
-class EscalationShape(Shape):
-    """Ladders by severity; a severity that is left out has the default one: on call, senior, manager, director."""
-
-    P0: list[LevelShape] | None = Field(None, description="Levels for P0. Default: 15m, 30m, 1h, 2h.")
-    P1: list[LevelShape] | None = Field(None, description="Levels for P1. Default: 1h, 2h, 4h, 8h.")
-    P2: list[LevelShape] | None = Field(None, description="Levels for P2. Default: 4h, 8h, 16h, 32h.")
-    P3: list[LevelShape] | None = Field(None, description="Levels for P3. Default: 24h, 48h, 96h, 192h.")
-    repeat_every: Duration = Field(
-        timedelta(minutes=30), description="After the last level, until somebody answers, it is paged again this often."
     )
 
 
@@ -289,21 +268,6 @@ class BackendShape(BaseModel):
         return dict(self.model_extra or {})
 
 
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-
-class HoursShape(Shape):
-    """Hours that a layer is limited to."""
-
-    days: list[Weekday] = Field(
-        default_factory=lambda: list(get_args(Weekday)), description="Days on which they begin. Default: all."
-    )
-    opens: WallClock = Field(time(0), description="When they begin, in the layer's zone.")
-    closes: WallClock = Field(
-        time(0), description="When they end; when that is not later than `opens`, on the next day. Equal times: 24 h."
-    )
-
-
 class LayerShape(Shape):
     """People who take turns."""
 
@@ -341,6 +305,10 @@ class DefaultsShape(Shape):
     oncall: Words | None = Field(None, description="Keys of people or `rota:NAME`, the primary first.")
     severity: list[SeverityShape] | None = Field(None, description="Rules that judge alerts.")
     escalation: EscalationShape | None = Field(None, description="Whom to page and when.")
+    hours: CalendarShape | None = Field(None, description="When the team is at work, for delays in working time.")
+    maintenance: list[MaintenanceShape] | None = Field(
+        None, description="Planned work that comes every week. For a single time there is `/mlops silence`."
+    )
     approvals: ApprovalsShape | None = Field(None, description="Who must agree to which actions.")
     request_roles: Words | None = Field(None, description="Who may ask for guarded actions. Default: oncall, engineer.")
     steer_roles: Words | None = Field(
@@ -389,6 +357,11 @@ class ConfigShape(Shape):
     )
     defaults: DefaultsShape = Field(
         default_factory=DefaultsShape, description="For every system, and for alerts of systems nobody described."
+    )
+    systems: Words | None = Field(
+        None,
+        description="Systems of the folder to serve. Default: all of them; of the folder that comes with the package,"
+        " none.",
     )
     runbooks: str = Field("", description="Folder of the systems. Default: `runbooks` beside the package.")
     templates: str = Field("", description="Folder of the messages. Default: `templates` beside the package.")

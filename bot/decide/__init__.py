@@ -12,7 +12,9 @@ from datetime import datetime
 from bot import events as ev
 from bot.decide import incident as on_incident
 from bot.decide import ladder as on_ladder
+from bot.decide import owner as on_owner
 from bot.decide import plan as on_plan
+from bot.decide import subscribers as on_subscribers
 from bot.decide.alerts import alerts_changed
 from bot.decide.results import PERSON_CAP, told
 from bot.effects import Decision, Why
@@ -37,7 +39,7 @@ def decide(incident: Incident | None, event: Event, now: datetime, policy: Polic
         return on_incident.declared(incident, event, now, policy)
     if incident is None:
         return Decision(incident=None, effects=(), why=GONE)
-    return _of_incident(incident, event, now, policy)
+    return on_owner.noticed(incident, event, _of_incident(incident, event, now, policy), now)
 
 
 def _with_tame_names(event: Event) -> Event:
@@ -74,14 +76,34 @@ def _of_incident(incident: Incident, event: Event, now: datetime, policy: Policy
             return on_incident.finding_reported(incident, event, now, policy)
         case ev.EscalateClicked():
             return on_ladder.escalate_clicked(incident, event, now, policy)
-        case ev.RunbookAsked():
-            return on_incident.runbook_asked(incident, event)
         case ev.Unattended():
             return on_ladder.unattended(incident, now, policy)
         case ev.TimerDue():
             return _timer_due(incident, event, now, policy)
+        case ev.StillOnIt() | ev.HoldsChanged() | ev.Subscribed() | ev.Unsubscribed() | ev.RunbookAsked():
+            return _around(incident, event, now, policy)
         case _:
             return on_plan.decide_plan(incident, event, now, policy)
+
+
+def _around(
+    incident: Incident,
+    event: ev.StillOnIt | ev.HoldsChanged | ev.Subscribed | ev.Unsubscribed | ev.RunbookAsked,
+    now: datetime,
+    policy: Policy,
+) -> Decision:
+    """What happens around an incident: its owner answers, planned work begins or ends, people listen or read."""
+    match event:
+        case ev.RunbookAsked():
+            return on_incident.runbook_asked(incident, event)
+        case ev.StillOnIt():
+            return on_owner.still_on_it(incident, event, now, policy)
+        case ev.HoldsChanged():
+            return on_ladder.holds_changed(incident, now, policy)
+        case ev.Subscribed():
+            return on_subscribers.subscribed(incident, event, now)
+        case ev.Unsubscribed():
+            return on_subscribers.unsubscribed(incident, event)
 
 
 def _timer_due(incident: Incident, event: ev.TimerDue, now: datetime, policy: Policy) -> Decision:
@@ -94,3 +116,11 @@ def _timer_due(incident: Incident, event: ev.TimerDue, now: datetime, policy: Po
             return on_incident.quiet_over(incident, event, now, policy)
         case TimerKind.EXPIRE:
             return on_plan.expired(incident, event, now, policy)
+        case TimerKind.NUDGE:
+            return on_owner.nudge_due(incident, event, now, policy)
+        case TimerKind.LAPSE:
+            return on_owner.lapse_due(incident, event, now, policy)
+        case TimerKind.INFORM:
+            return on_owner.inform_due(incident, event, now, policy)
+        case TimerKind.UPDATE:
+            return on_subscribers.update_due(incident, event, now)

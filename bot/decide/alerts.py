@@ -30,7 +30,7 @@ from bot.model import (
     TimerKind,
 )  # fmt: skip
 from bot.policy import Policy
-from bot.policy.escalation import armed
+from bot.policy.escalation import armed, issue_of
 from bot.policy.severity import classify
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -54,13 +54,15 @@ def _opened(event: ev.AlertsChanged, now: datetime, policy: Policy) -> Decision:
     system = policy.system(event.subject.system)
     firing = tuple(alert for alert in event.changed if alert.firing)
     severity, why = classify(firing, system)
+    issue = issue_of(firing, system)
     opened = Incident(
         id=event.incident_id, key=event.key, kind=IncidentKind.ALERT, state=IncidentState.OPEN, epoch=1,
         severity=severity, severity_why=told(why, WHY_CAP), subject=event.subject, title="", symptom="",
         channel=system.channel, opened_at=now, started_at=_since(firing, now),
-        escalation=armed(system, severity, now), runbook=event.runbook,
+        escalation=armed(system, severity, now, issue), runbook=event.runbook,
+        issue=issue,
     )  # fmt: skip
-    opened = _described(opened, firing, event.runbook, policy)
+    opened = ladder.paced(_described(opened, firing, event.runbook, policy), now, policy)
     opened, quiet = _quiet_if_over(_counted(opened, event, now), now, policy)
     text = f"{severity}: {opened.severity_why}"
     record = Record(kind="opened", by=SYSTEM, text=text, data={"alert": opened.title, "severity": severity})

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot import events as ev
-from bot.decide import ladder
+from bot.decide import ladder, owner, subscribers
 from bot.decide.ending import withdrawn
 from bot.decide.results import (
     NAME_CAP,
@@ -34,7 +34,7 @@ from bot.model import (
 )  # fmt: skip
 from bot.policy import Policy
 from bot.policy.approval import may_request, may_steer, refuse
-from bot.policy.escalation import armed, silent
+from bot.policy.escalation import armed, issue_named, silent
 from bot.states import INCIDENT
 
 LONGEST_SNOOZE = timedelta(days=7)
@@ -54,14 +54,16 @@ def declared(incident: Incident | None, event: ev.Declared, now: datetime, polic
         text = f"{incident.id} is {incident.state} for {incident.subject.label}."
         return late(incident, "already_open" if incident.is_open else "already", text)
     title = told(event.title, TITLE_CAP, one_line=True)
-    escalation = silent(now) if is_change else armed(system, event.severity, now)
+    issue = "" if is_change else issue_named(title, system)
+    escalation = silent(now) if is_change else armed(system, event.severity, now, issue)
     why = "asked for by a person" if is_change else f"declared by {ladder.on_it(event.by)}"
     opened = Incident(
         id=event.incident_id, key=event.key, kind=event.kind, state=IncidentState.OPEN, epoch=1,
         severity=event.severity, severity_why=why,
         subject=event.subject, title=title, symptom=title, channel=system.channel, opened_at=now, started_at=now,
-        escalation=escalation, runbook=event.runbook,
+        escalation=escalation, runbook=event.runbook, issue=issue,
     )  # fmt: skip
+    opened = ladder.paced(opened, now, policy)
     record = Record(kind="declared", by=event.by, text=f"opened {opened.id}: {title}", data={"kind": event.kind})
     diagnostics: tuple[Effect, ...] = () if is_change else (RunDiagnostics(),)
     effects = (record, ShowHeadline(), *ladder.timer(opened), *diagnostics)
@@ -82,10 +84,11 @@ def acknowledged(incident: Incident, event: ev.Acknowledged, now: datetime, poli
     rested, effects = ladder.rest(incident)
     owned = replace(
         rested, state=state, owner=event.by, acked_at=now, acked_by=event.by, snoozed_until=None,
-        first_acked_at=incident.first_acked_at or now,
+        first_acked_at=incident.first_acked_at or now, progress_at=None,
     )  # fmt: skip
     text = f"{ladder.on_it(event.by)} is on it; nobody else is paged."
-    return changed(owned, "acknowledged", text, Record(kind="acknowledged", by=event.by, text="acknowledged"), *effects)
+    record = Record(kind="acknowledged", by=event.by, text="acknowledged")
+    return changed(owned, "acknowledged", text, record, *effects, *owner.timers(owned, now))
 
 
 def unacknowledged(incident: Incident, event: ev.Unacknowledged, now: datetime, policy: Policy) -> Decision:
@@ -120,8 +123,9 @@ def assigned(incident: Incident, event: ev.Assigned, now: datetime, policy: Poli
     rested, effects = ladder.rest(incident)
     owned = replace(
         rested, state=state, owner=event.to, acked_at=now, acked_by=event.by, snoozed_until=None,
-        first_acked_at=incident.first_acked_at or now,
+        first_acked_at=incident.first_acked_at or now, progress_at=None,
     )  # fmt: skip
+    effects = (*effects, *owner.timers(owned, now))
     record = Record(
         kind="assigned", by=event.by, text=f"handed it to {ladder.on_it(event.to)}", data={"to": event.to.user_id}
     )
@@ -289,6 +293,7 @@ def set_severity(incident: Incident, to: Severity, why: str, by: Who, now: datet
         text = f"{text}; the snooze is over"
     else:
         moved, effects = ladder.replan(named, now, policy)
+        effects = (*effects, *owner.timers(moved, now))
     if is_raised and to in _URGENT:
         effects = (*effects, *ladder.call_now(moved, f"{incident.id} was raised to {to}", by, now, policy))
     record = Record(kind="severity", by=by, text=text, data={"from": incident.severity, "to": to})
@@ -303,9 +308,11 @@ def _end(incident: Incident, by: Who, note: str, event: str, now: datetime) -> D
         stopped, state=state, resolved_at=now, resolved_by=by, snoozed_until=None, quiet_until=None,
     )  # fmt: skip
     ended, plans_ended = withdrawn(ended, now, by)
+    ended, last_words = subscribers.ended(ended)
     record = Record(kind="resolved", by=by, text=note)
     summary = PostToThread(template="summary", data={"note": note}, kind="result")
-    return changed(ended, "resolved", f"{incident.id} is resolved: {note}", record, *effects, *plans_ended, summary)
+    effects = (record, *effects, *plans_ended, summary, *last_words)
+    return changed(ended, "resolved", f"{incident.id} is resolved: {note}", *effects)
 
 
 def reopen(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:

@@ -2,7 +2,8 @@
 
 A due time is absolute (base + the level's delay), so after an outage every overdue level is paged in the same pass.
 A level that reaches nobody goes to the catch-all with the reason, and the next level is paged at once. The last level
-repeats.
+repeats. Planned work, and nights of a ladder that counts time at work, hold pages back and lose none: when the hold
+ends, every level that became due in it is paged.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from bot.events import EscalateClicked, TimerDue
 from bot.model import SYSTEM, Escalation, EscalationState, Incident, IncidentKind, IncidentState, Paged, TimerKind, Who
 from bot.policy import Policy
 from bot.policy.approval import may_steer, refuse
-from bot.policy.escalation import armed, catch_all, due_at, reached, replanned
+from bot.policy.escalation import armed, catch_all, due_at, held_until, reached, replanned
 from bot.states import ESCALATION
 
 _DOUBLE_CLICK = timedelta(seconds=3)  # a second click this soon is the same wish
-_PAGES_KEPT = 50  # lines of the paging log that travel with the incident; the audit has all
+PAGES_KEPT = 50  # lines of the paging log that travel with the incident; the audit has all
 
 
 def timer(incident: Incident) -> tuple[Effect, ...]:
@@ -39,6 +40,34 @@ def timer(incident: Incident) -> tuple[Effect, ...]:
     )
 
 
+def paced(incident: Incident, now: datetime, policy: Policy) -> Incident:
+    """The incident with its next due time where pages may go: after a hold that is in force now, else as planned."""
+    escalation = incident.escalation
+    planned = escalation.planned_at or escalation.next_due_at
+    held = held_until(incident, policy, now) if escalation.next_due_at is not None and planned is not None else None
+    if held is not None and planned is not None:
+        is_later = planned < held[0]
+        moved = replace(
+            escalation, next_due_at=max(planned, held[0]), planned_at=planned if is_later else None,
+            held_until=held[0], held_why=held[1],
+        )  # fmt: skip
+    else:
+        due = planned if escalation.next_due_at is not None else None
+        moved = replace(escalation, next_due_at=due, planned_at=None, held_until=None, held_why="")
+    return incident if moved == escalation else replace(incident, escalation=moved)
+
+
+def holds_changed(incident: Incident, now: datetime, policy: Policy) -> Decision:
+    """Planned work began or ended: what falls due in it waits for its end, and what waited for it no longer does."""
+    moved = paced(incident, now, policy)
+    if moved is incident or not incident.is_open:
+        return late(incident, "not_held", "Nothing of this incident waits for it.")
+    until, why = moved.escalation.held_until, moved.escalation.held_why
+    text = f"pages are held until {until:%Y-%m-%d %H:%M} UTC: {why}" if until else "pages are no longer held"
+    code = "held" if until else "released"
+    return changed(moved, code, text, Record(kind=code, by=SYSTEM, text=text), *timer(moved))
+
+
 def rest(incident: Incident) -> tuple[Incident, tuple[Effect, ...]]:
     """The ladder stops climbing for now; older timers, pages and buttons become stale."""
     return _halted(incident, "rested")
@@ -53,9 +82,10 @@ def rearm(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident, 
     """The ladder starts again from its first level, counted from now."""
     if incident.kind is IncidentKind.CHANGE:  # a change never pages, however often it is opened again
         return replace(incident, epoch=incident.epoch + 1), (StopPaging(),)
-    fresh = armed(policy.system(incident.subject.system), incident.severity, now)
+    fresh = armed(policy.system(incident.subject.system), incident.severity, now, incident.issue)
     paged = incident.escalation.paged
-    moved = replace(incident, epoch=incident.epoch + 1, escalation=replace(fresh, paged=paged))
+    moved = replace(incident, epoch=incident.epoch + 1, escalation=replace(fresh, paged=paged), asked_at=None)
+    moved = paced(moved, now, policy)
     return moved, (StopPaging(), *timer(moved))
 
 
@@ -70,7 +100,8 @@ def replan(incident: Incident, now: datetime, policy: Policy) -> tuple[Incident,
     escalation = incident.escalation
     # The severity may have been this one before: what its ladder has paged since it began is not paged again.
     paged = max((page.number for page in escalation.paged if page.ladder == _ladder(incident)), default=0)
-    moved = replace(incident, escalation=replanned(escalation, system, incident.severity, now, paged=paged))
+    again = replanned(escalation, system, incident.severity, now, paged=paged, issue=incident.issue)
+    moved = paced(replace(incident, escalation=again), now, policy)
     return moved, timer(moved)
 
 
@@ -83,10 +114,14 @@ def level_due(incident: Incident, event: TimerDue, now: datetime, policy: Policy
         return _repeat(incident, event, now, policy)
     if escalation.state is not EscalationState.ARMED or event.number != escalation.next_number:
         return late(incident, "stale_timer", "This level was already paged, or the ladder rests.")
+    held = _held(incident, now, policy)
+    if held is not None:
+        return held
     climbed, pages = _climb(incident, now, policy)
     if not pages:
         # A timer that fires too early (a clock stepped back) is set again; it never pages early.
         return Decision(incident=incident, effects=timer(incident), why=late(incident, "too_early", "Not due yet.").why)
+    climbed = paced(climbed, now, policy)
     return changed(climbed, "level_paged", _climb_text(incident, climbed), *pages, *timer(climbed))
 
 
@@ -112,13 +147,45 @@ def escalate_clicked(incident: Incident, event: EscalateClicked, now: datetime, 
         climbed, pages = _page_again(incident, now, policy)
     else:
         climbed, pages = _climb(incident, now, policy, asked_by=event.by)
+    climbed = paced(climbed, now, policy)
     return changed(climbed, "escalated", _climb_text(incident, climbed), record, *pages, *timer(climbed))
+
+
+def climb_for(
+    incident: Incident, whom: Who, now: datetime, policy: Policy
+) -> tuple[Incident, tuple[Effect, ...]]:
+    """Page at once, because this person did not answer: the first level, and the next where it is them alone.
+
+    Planned work holds that too. Out comes the incident, with its pages and its next timer.
+    """
+    if held_until(incident, policy, now) is not None:
+        return incident, timer(incident)
+    climbed, pages = _climb(incident, now, policy, asked_by=whom)
+    climbed = paced(climbed, now, policy)
+    return climbed, (*pages, *timer(climbed))
+
+
+def _held(incident: Incident, now: datetime, policy: Policy) -> Decision | None:
+    """What a due time in a hold comes to: the end of the hold. None when nothing holds it."""
+    if held_until(incident, policy, now) is None:
+        return None
+    moved = paced(incident, now, policy)
+    if moved.escalation.next_due_at is not None and moved.escalation.next_due_at <= now:
+        return None
+    if moved is incident:
+        return Decision(incident=incident, effects=timer(incident), why=late(incident, "too_early", "Not due yet.").why)
+    until, why = moved.escalation.held_until, moved.escalation.held_why
+    text = f"pages are held until {until:%Y-%m-%d %H:%M} UTC: {why}"
+    return changed(moved, "held", text, Record(kind="held", by=SYSTEM, text=text), *timer(moved))
 
 
 def _halted(incident: Incident, event: str) -> tuple[Incident, tuple[Effect, ...]]:
     state = ESCALATION.next(incident.escalation.state, event) or incident.escalation.state
-    escalation = replace(incident.escalation, state=state, next_due_at=None)
-    return replace(incident, epoch=incident.epoch + 1, escalation=escalation), (StopPaging(),)
+    escalation = replace(
+        incident.escalation, state=state, next_due_at=None, planned_at=None, held_until=None, held_why=""
+    )
+    moved = replace(incident, epoch=incident.epoch + 1, escalation=escalation, asked_at=None)
+    return moved, (StopPaging(),)
 
 
 def _climb(
@@ -151,7 +218,7 @@ def _page_level(
     system = policy.system(incident.subject.system)
     addresses, why = reached(policy, system, level.targets, now)
     whom = addresses or catch_all(policy, system, now)
-    reason = f"level {level.number}" + (f" ({why})" if why else "")
+    reason = f"level {level.number}" + (f" ({why})" if why else "") + _of_hold(escalation, late_by)
     unique = f"{_ladder(incident)}.{level.number}"
     pages: list[Effect] = [
         Page(number=level.number, target=target, late_by=late_by, reason=reason, unique=unique) for target in whom
@@ -165,7 +232,8 @@ def _page_level(
 
 def _advanced(escalation: Escalation, paged: Paged, now: datetime) -> Escalation:
     following = escalation.next_number + 1
-    log = (*escalation.paged, paged)[-_PAGES_KEPT:]
+    escalation = replace(escalation, planned_at=None)  # what was planned is paged
+    log = (*escalation.paged, paged)[-PAGES_KEPT:]
     if ESCALATION.next(escalation.state, "asked") is not None:
         return replace(escalation, next_number=following, paged=log)
     if following > len(escalation.levels):
@@ -183,7 +251,11 @@ def _repeat(incident: Incident, event: TimerDue, now: datetime, policy: Policy) 
         return late(incident, "stale_timer", "This repeat was already paged, or the ladder rests.")
     if escalation.next_due_at is not None and now < escalation.next_due_at:
         return Decision(incident=incident, effects=timer(incident), why=late(incident, "too_early", "Not due yet.").why)
+    held = _held(incident, now, policy)
+    if held is not None:
+        return held
     moved, pages = _page_again(incident, now, policy)
+    moved = paced(moved, now, policy)
     return changed(
         moved, "level_repeated", "Nobody has answered; the last level is paged again.", *pages, *timer(moved)
     )
@@ -196,10 +268,10 @@ def _page_again(incident: Incident, now: datetime, policy: Policy) -> tuple[Inci
     level = escalation.levels[-1]
     addresses, why = reached(policy, system, level.targets, now)
     whom = tuple(dict.fromkeys((*addresses, *catch_all(policy, system, now))))
-    due = escalation.next_due_at or now
+    due = escalation.planned_at or escalation.next_due_at or now
     late_by = max(now - due, timedelta(0))
     repeat = escalation.repeats + 1
-    reason = f"level {level.number}, repeat {repeat}"
+    reason = f"level {level.number}, repeat {repeat}" + _of_hold(escalation, late_by)
     unique = f"{_ladder(incident)}.{level.number}.{repeat}"
     pages: list[Effect] = [
         Page(number=level.number, target=target, late_by=late_by, reason=reason, unique=unique) for target in whom
@@ -208,10 +280,15 @@ def _page_again(incident: Incident, now: datetime, policy: Policy) -> tuple[Inci
         Record(kind="paged", by=SYSTEM, text=f"{reason}: {', '.join(whom)}", data={"level": str(level.number)})
     )
     paged = Paged(number=level.number, at=now, whom=whom, late_by=late_by, why=why, ladder=_ladder(incident))
-    log = (*escalation.paged, paged)[-_PAGES_KEPT:]
+    log = (*escalation.paged, paged)[-PAGES_KEPT:]
     again = now + escalation.repeat_every if escalation.state is EscalationState.REPEATING else None
-    moved = replace(escalation, repeats=repeat, next_due_at=again, paged=log)
+    moved = replace(escalation, repeats=repeat, next_due_at=again, paged=log, planned_at=None)
     return replace(incident, escalation=moved), tuple(pages)
+
+
+def _of_hold(escalation: Escalation, late_by: timedelta) -> str:
+    is_late = bool(escalation.held_why) and late_by > timedelta(0)
+    return f", held back: {escalation.held_why}" if is_late else ""
 
 
 def _ladder(incident: Incident) -> str:
@@ -239,7 +316,8 @@ def unattended(incident: Incident, now: datetime, policy: Policy) -> Decision:
     elif incident.state is not IncidentState.OPEN or incident.kind is IncidentKind.CHANGE:
         return late(incident, "attended", "Nothing is missing.")
     elif state in {EscalationState.ARMED, EscalationState.REPEATING} and incident.escalation.next_due_at is not None:
-        moved, effects = incident, timer(incident)
+        moved = paced(incident, now, policy)
+        effects = timer(moved)
     else:
         moved, effects = rearm(incident, now, policy)
     record = Record(kind="repaired", by=SYSTEM, text="the auditor found no live next step and set one")
@@ -251,7 +329,7 @@ def call_now(incident: Incident, reason: str, by: Who, now: datetime, policy: Po
 
     The owner where there is one, else whoever is on call, else the catch-all; never the person who did it.
     """
-    if incident.kind is IncidentKind.CHANGE or not incident.is_open:
+    if incident.kind is IncidentKind.CHANGE or not incident.is_open or held_until(incident, policy, now) is not None:
         return ()
     system = policy.system(incident.subject.system)
     if incident.owner is not None and incident.state is IncidentState.ACKNOWLEDGED:

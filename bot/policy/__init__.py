@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bot.model import Level, Severity, Who
+from bot.model import Level, Severity, Subject, Who
 from bot.policy import rota
+from bot.policy.calendar import Calendar, Wait, Window, open_spans, zone_named
 from bot.policy.gate import Gate, Smoke
 
 
@@ -41,6 +42,45 @@ class Ladder:
 
     levels: tuple[Level, ...]
     repeat_every: timedelta = timedelta(minutes=30)  # after the last level, until somebody answers
+    waits: tuple[Wait, ...] = ()  # how long each level waits, where that is not plain time; empty: as `after` says
+    at_work: bool = False  # pages and repeats only while the team is at work
+    ack_timeout: timedelta | None = None  # without progress for so long the owner is asked; None: never
+    answer_within: timedelta = timedelta(minutes=10)  # after being asked
+
+    @property
+    def is_plain(self) -> bool:
+        """True when its due times need no calendar."""
+        return not self.at_work and all(wait.is_plain for wait in self.waits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """A kind of issue with people of its own: "infrastructure", "model performance"."""
+
+    name: str
+    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # label → values; one label that fits is enough
+    ladders: Mapping[Severity, Ladder] = field(default_factory=dict)  # what is left out is the system's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Planned work: nobody is paged about a part of a system for a while. Incidents are opened and shown as ever."""
+
+    system: str
+    part: str = ""  # service or model; "" for the whole system
+    until: datetime
+    why: str = ""
+    by: str = ""  # name of who asked for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """Planned work that comes every week."""
+
+    zone: str
+    window: Window
+    why: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +226,9 @@ class System:
     jobs: tuple[JobProfile, ...] = ()
     severity_rules: tuple[SeverityRule, ...] = ()
     ladders: Mapping[Severity, Ladder] = field(default_factory=dict)
+    issues: tuple[Issue, ...] = ()  # the first that fits an alert is its kind
+    calendar: Calendar | None = None  # when the team is at work; None: nothing is counted in working time
+    maintenance: tuple[Maintenance, ...] = ()
     approvals: Mapping[str, ApprovalRule] = field(default_factory=dict)  # tier → rule
     request_roles: frozenset[str] = frozenset({"oncall", "engineer"})  # who may ask for guarded actions
     steer_roles: frozenset[str] = frozenset()  # who may steer; empty: everybody listed
@@ -220,6 +263,7 @@ class Policy:
     systems: Mapping[str, System] = field(default_factory=dict)
     default: System = field(default_factory=lambda: System(name="unmapped"))
     rotas: Mapping[str, rota.Rota] = field(default_factory=dict)
+    holds: tuple[Hold, ...] = ()  # planned work that people announced, read with the incident that is decided
 
     def system(self, name: str) -> System:
         """The profile of that system, the default one when it is not known."""
@@ -257,6 +301,17 @@ class Policy:
             return () if entry.startswith(_ROTA) else (entry,)
         return rota.on_call(one, now)
 
+    def hold_for(self, subject: Subject, now: datetime) -> Hold | None:
+        """Planned work that keeps pages about the subject back now: of several, the one that ends last."""
+        about = (one for one in self.holds if one.system == subject.system and _is_part(one.part, subject))
+        announced = [one for one in about if one.until > now]
+        weekly = [
+            Hold(system=subject.system, part=one.part, until=span_end, why=one.why or "planned work, every week")
+            for one in self.system(subject.system).maintenance
+            if _is_part(one.part, subject) and (span_end := _end_of(one, now)) is not None
+        ]
+        return max((*announced, *weekly), key=lambda one: one.until, default=None)
+
     def next_handover(self, system: str, now: datetime) -> rota.Handover | None:
         """The next change in any rotation of the system; None when it has none, or none within 400 days."""
         rotas = (self._rota(entry) for entry in self.system(system).oncall)
@@ -280,6 +335,22 @@ class Policy:
         if kind == "rota":
             holders = (self.by_key(key) for key in self._held_by(target, now))
             return tuple(f"user:{person.who.user_id}" for person in holders if person)
-        if kind == "channel" and name:
-            return (f"channel:{name}",)
+        if kind in {"channel", "group"} and name:
+            return (f"{kind}:{name}",)
         return ()
+
+
+def _is_part(part: str, subject: Subject) -> bool:
+    return part in {"", subject.service, subject.model}
+
+
+def _end_of(one: Maintenance, now: datetime) -> datetime | None:
+    """When the weekly window ends that is open now; None when none is."""
+    zone = zone_named(one.zone)
+    if zone is None:
+        return None
+    spans = open_spans((one.window,), zone, now - _LONGEST_WINDOW, now + _LONGEST_WINDOW)
+    return next((span.end_at for span in spans if span.start_at <= now < span.end_at), None)
+
+
+_LONGEST_WINDOW = timedelta(days=2)

@@ -57,6 +57,20 @@ class Calendar:
     holidays: frozenset[date] = frozenset()  # no window opens on these days
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """How long something waits. The three parts add up in this order."""
+
+    business_days: int = 0  # 1: until the next business day begins
+    at_work: timedelta | None = None  # counts while the team is at work; zero: held until it is
+    plain: timedelta = timedelta(0)
+
+    @property
+    def is_plain(self) -> bool:
+        """True when no calendar is needed to tell its end."""
+        return not self.business_days and self.at_work is None
+
+
 # wall clocks
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.model import Escalation, EscalationState, Level, Severity
-from bot.policy import Ladder, Policy, System
+from bot.model import Alert, Escalation, EscalationState, Incident, Level, Severity
+from bot.policy import Issue, Ladder, Policy, System
+from bot.policy.calendar import is_open, next_open
+from bot.policy.waits import plain
 from bot.states import ESCALATION
 
 _DEFAULT_TARGETS = (("oncall",), ("role:senior",), ("role:manager",), ("role:director",))
@@ -30,15 +32,37 @@ def default_ladder(severity: Severity) -> Ladder:
     )
 
 
-def ladder_for(system: System, severity: Severity) -> Ladder:
-    """The profile's ladder for the severity, the default one where the profile has none or an empty one."""
-    ladder = system.ladders.get(severity)
-    return ladder if ladder is not None and ladder.levels else default_ladder(severity)
+def issue_of(alerts: tuple[Alert, ...], system: System) -> str:
+    """The kind of issue that the first of these alerts is, "" for none: one label that the kind lists is enough."""
+    for alert in alerts:
+        for issue in system.issues:
+            if any(alert.labels.get(label, "") in values for label, values in issue.match.items()):
+                return issue.name
+    return ""
 
 
-def armed(system: System, severity: Severity, base_at: datetime) -> Escalation:
-    """A fresh ladder that starts at `base_at`."""
-    ladder = ladder_for(system, severity)
+def issue_named(words: str, system: System) -> str:
+    """The kind of issue that a person's words name, "" for none."""
+    said = " ".join(words.lower().replace("-", " ").replace("_", " ").split())
+    for issue in system.issues:
+        name = issue.name.lower().replace("-", " ").replace("_", " ")
+        if f" {name} " in f" {said} ":
+            return issue.name
+    return ""
+
+
+def ladder_for(system: System, severity: Severity, issue: str = "") -> Ladder:
+    """The ladder of the kind of issue, else the profile's, else the default one. One without levels counts as none."""
+    kind = next((one for one in system.issues if one.name == issue), Issue(name=""))
+    for ladder in (kind.ladders.get(severity), system.ladders.get(severity)):
+        if ladder is not None and ladder.levels:
+            return ladder
+    return default_ladder(severity)
+
+
+def armed(system: System, severity: Severity, base_at: datetime, issue: str = "") -> Escalation:
+    """A fresh ladder that starts at `base_at`: a snapshot, which later edits of the profile do not change."""
+    ladder = plain(ladder_for(system, severity, issue), system.calendar, base_at)
     return Escalation(
         state=EscalationState.ARMED,
         levels=ladder.levels,
@@ -46,6 +70,9 @@ def armed(system: System, severity: Severity, base_at: datetime) -> Escalation:
         next_number=1,
         next_due_at=base_at + ladder.levels[0].after,
         repeat_every=ladder.repeat_every,
+        at_work=ladder.at_work,
+        ack_timeout=ladder.ack_timeout,
+        answer_within=ladder.answer_within,
     )
 
 
@@ -61,13 +88,29 @@ def silent(base_at: datetime) -> Escalation:
     )
 
 
+def held_until(incident: Incident, policy: Policy, now: datetime) -> tuple[datetime, str] | None:
+    """Until when the incident's ladder pages nobody, and why; None when it may page now.
+
+    Planned work holds every page. A ladder that counts time at work holds what falls due outside of it, which happens
+    when the bot itself was away, or when a repeat would come at night.
+    """
+    hold = policy.hold_for(incident.subject, now)
+    until, why = (hold.until, hold.why or "planned work") if hold else (now, "")
+    calendar = policy.system(incident.subject.system).calendar
+    if incident.escalation.at_work and calendar is not None and not is_open(calendar, until):
+        opens_at = next_open(calendar, until)
+        if opens_at > until:
+            return opens_at, why or "nobody is at work"
+    return (until, why) if hold else None
+
+
 def due_at(escalation: Escalation, number: int) -> datetime:
     """When level `number` is due: absolute, so that an outage never pushes the later levels back."""
     return escalation.base_at + escalation.levels[number - 1].after
 
 
 def replanned(
-    escalation: Escalation, system: System, severity: Severity, now: datetime, *, paged: int = 0
+    escalation: Escalation, system: System, severity: Severity, now: datetime, *, paged: int = 0, issue: str = ""
 ) -> Escalation:
     """The same climb on the ladder of another severity.
 
@@ -76,10 +119,14 @@ def replanned(
     stay absolute. But nobody is called late for a severity that is new: when the next level's time would long be over,
     it is due now and the later ones keep their distance.
     """
-    ladder = ladder_for(system, severity)
+    ladder = plain(ladder_for(system, severity, issue), system.calendar, escalation.base_at)
     number = 1 + max(_levels_shared(escalation, ladder), min(paged, len(ladder.levels)))
-    fresh = replace(escalation, levels=ladder.levels, repeat_every=ladder.repeat_every, next_number=number)
-    due = escalation.next_due_at
+    fresh = replace(
+        escalation, levels=ladder.levels, repeat_every=ladder.repeat_every, next_number=number, at_work=ladder.at_work,
+        ack_timeout=ladder.ack_timeout, answer_within=ladder.answer_within, held_until=None, held_why="",
+        planned_at=None,
+    )  # fmt: skip
+    due = escalation.planned_at or escalation.next_due_at
     if due is None:
         return fresh
     if number <= len(ladder.levels):

@@ -5,20 +5,13 @@ They are made plain when an incident opens, so its due times are absolute like t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bot.policy import Ladder
-from bot.policy.calendar import Calendar, add_business_time, next_business_day
+from bot.policy.calendar import Calendar, Wait, Window, add_business_time, next_business_day
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """How long a level waits. The three parts add up in this order."""
-
-    business_days: int = 0  # 1: until the next business day begins
-    at_work: timedelta | None = None  # counts while the team is at work; zero: held until it is
-    plain: timedelta = timedelta(0)
+__all__ = ["Wait", "dated", "due_at", "held", "plain"]
 
 
 def due_at(calendar: Calendar, base_at: datetime, wait: Wait) -> datetime:
@@ -48,3 +41,21 @@ def dated(ladder: Ladder, calendar: Calendar, base_at: datetime, waits: tuple[Wa
 def held(ladder: Ladder, calendar: Calendar, base_at: datetime) -> Ladder:
     """The ladder with every delay counted in time at work: what is due while nobody is at work waits for the start."""
     return dated(ladder, calendar, base_at, tuple(Wait(at_work=level.after) for level in ladder.levels))
+
+
+def plain(ladder: Ladder, calendar: Calendar | None, base_at: datetime) -> Ladder:
+    """The ladder as plain times from `base_at`, whatever its waits are counted in.
+
+    Without a calendar all time counts: what cannot be held must not be lost.
+    """
+    waits = ladder.waits or tuple(Wait(plain=level.after) for level in ladder.levels)
+    if calendar is None:
+        return ladder if all(wait.is_plain for wait in waits) else dated(ladder, _ALWAYS, base_at, waits)
+    if ladder.at_work:
+        waits = tuple(
+            wait if not wait.is_plain else replace(wait, at_work=wait.plain, plain=timedelta(0)) for wait in waits
+        )
+    return ladder if all(wait.is_plain for wait in waits) else dated(ladder, calendar, base_at, waits)
+
+
+_ALWAYS = Calendar(zone="UTC", windows=(Window(),))

@@ -100,6 +100,13 @@ def drop_pages(connection: Connection, incident_id: str, now: datetime) -> None:
     connection.execute(dropped.values(state=_becomes("dropped"), settled_at=now))
 
 
+def drop_unsent(connection: Connection, incident_id: str, template: str, now: datetime) -> None:
+    """Let no message of that template of an incident go out that waits: a newer one says what is true."""
+    waiting = and_(outbox.c.incident_id == incident_id, outbox.c.template == template, outbox.c.kind != "page")
+    dropped = update(outbox).where(waiting, outbox.c.state == DeliveryState.PENDING)
+    connection.execute(dropped.values(state=_becomes("dropped"), settled_at=now))
+
+
 def claim(connection: Connection, lane: str, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Job]:
     """Take rows that may go now, the most urgent first. Nobody else gets them before the lease ends."""
     free = select(outbox.c.seq).where(_may_go(lane), _free_at() <= now)

@@ -14,7 +14,9 @@ from bot.store.records import Timer
 from bot.store.tables import incident, timer
 
 ARMED, DONE, CANCELLED = "armed", "done", "cancelled"
-_LADDER = (TimerKind.ESCALATE, TimerKind.REPEAT, TimerKind.UNSNOOZE)
+_LADDER = (
+    TimerKind.ESCALATE, TimerKind.REPEAT, TimerKind.UNSNOOZE, TimerKind.NUDGE, TimerKind.LAPSE, TimerKind.INFORM,
+)  # fmt: skip
 
 
 def arm(connection: Connection, incident_id: str, wanted: SetTimer) -> None:

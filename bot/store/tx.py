@@ -27,6 +27,7 @@ from bot.effects import (
     ShowCard,
     ShowHeadline,
     StopPaging,
+    TellSubscriber,
 )  # fmt: skip
 from bot.model import Alert, Incident, Who, canonical
 from bot.ports import Move
@@ -196,14 +197,16 @@ class Tx:
                 ledger.mark_bad(self._connection, plan.subject if plan else incident.subject, effect, now)
             case OpenDebt():
                 ledger.open_debt(self._connection, effect, incident.id, now)
-            case ShowHeadline() | ShowCard() | PostToThread() | Page():
+            case ShowHeadline() | ShowCard() | PostToThread() | Page() | TellSubscriber():
                 self._send(incident, effect, now)
             case RunDiagnostics() | DrawPlan() | RereadTarget() | RunStep():
                 self._work(incident.id, effect, now)
             case Record():
                 raise AssertionError("records are written by save")
 
-    def _send(self, incident: Incident, effect: ShowHeadline | ShowCard | PostToThread | Page, now: datetime) -> None:
+    def _send(
+        self, incident: Incident, effect: ShowHeadline | ShowCard | PostToThread | Page | TellSubscriber, now: datetime
+    ) -> None:
         message = partial(outbox.Wanted, incident_id=incident.id, lane="slack")
         match effect:
             case ShowHeadline():
@@ -222,12 +225,20 @@ class Tx:
             case Page():
                 content = {
                     "number": effect.number, "reason": effect.reason, "late_by_s": effect.late_by.total_seconds(),
-                    "epoch": incident.epoch,
+                    "epoch": incident.epoch, "asks": effect.asks,
                 }  # fmt: skip
                 # Pages of the ladder can be dropped together; one outside it goes out whatever the ladder does.
-                template = outbox.LADDER_PAGE if effect.number > 0 else ""
+                template = outbox.LADDER_PAGE if effect.number > 0 or effect.asks else ""
                 row_id = page_id(incident.id, effect)
                 row = message(id=row_id, kind="page", payload=content, target=effect.target, template=template)
+                outbox.add_once(self._connection, row, now)
+            case TellSubscriber():
+                outbox.drop_unsent(self._connection, incident.id, f"update:{effect.number}", now)
+                row_id = f"{incident.id}:update:{effect.number}:{incidents.next_serial(self._connection, incident.id)}"
+                row = message(
+                    id=row_id, kind="digest", payload={"is_last": effect.is_last}, target=f"user:{effect.to.user_id}",
+                    template=f"update:{effect.number}",
+                )
                 outbox.add_once(self._connection, row, now)
 
     def _work(
