@@ -53,9 +53,7 @@ class CalendarShape(Shape):
 
     zone: Text = Field("UTC", description="IANA name of the team's time zone, like `Europe/Berlin`.")
     windows: list[HoursShape] = Field(
-        default_factory=lambda: [
-            HoursShape(days=["mon", "tue", "wed", "thu", "fri"], opens=time(9), closes=time(17))
-        ],
+        default_factory=lambda: [HoursShape(days=["mon", "tue", "wed", "thu", "fri"], opens=time(9), closes=time(17))],
         description="Hours of work. Default: Monday to Friday, 09:00 to 17:00.",
     )
     holidays: list[Day] = Field(default_factory=list, description="Days on which nobody is at work: `2026-12-25`.")

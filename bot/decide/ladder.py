@@ -151,9 +151,7 @@ def escalate_clicked(incident: Incident, event: EscalateClicked, now: datetime, 
     return changed(climbed, "escalated", _climb_text(incident, climbed), record, *pages, *timer(climbed))
 
 
-def climb_for(
-    incident: Incident, whom: Who, now: datetime, policy: Policy
-) -> tuple[Incident, tuple[Effect, ...]]:
+def climb_for(incident: Incident, whom: Who, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
     """Page at once, because this person did not answer: the first level, and the next where it is them alone.
 
     Planned work holds that too. Out comes the incident, with its pages and its next timer.

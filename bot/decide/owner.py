@@ -139,9 +139,7 @@ def next_informed(incident: Incident) -> Level | None:
     return next((one for one in escalation.levels if one.until_resolved and one.number >= first), None)
 
 
-def _informed(
-    incident: Incident, level: Level, now: datetime, policy: Policy
-) -> tuple[Incident, tuple[Effect, ...]]:
+def _informed(incident: Incident, level: Level, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:
     system = policy.system(incident.subject.system)
     addresses, why = reached(policy, system, level.targets, now)
     whom = addresses or catch_all(policy, system, now)

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 from bot.model import Alert, Escalation, EscalationState, Incident, Level, Severity
 from bot.policy import Issue, Ladder, Policy, System
-from bot.policy.calendar import is_open, next_open
+from bot.policy.calendar import Calendar, is_open, next_open
 from bot.policy.waits import plain
 from bot.states import ESCALATION
 
+_TICK = timedelta(minutes=5)  # a page that is no later than this comes when it was due
 _DEFAULT_TARGETS = (("oncall",), ("role:senior",), ("role:manager",), ("role:director",))
 # First bound of each severity; levels 2–4 follow at twice, four and eight times it.
 _FIRST_BOUND = {
@@ -97,11 +98,18 @@ def held_until(incident: Incident, policy: Policy, now: datetime) -> tuple[datet
     hold = policy.hold_for(incident.subject, now)
     until, why = (hold.until, hold.why or "planned work") if hold else (now, "")
     calendar = policy.system(incident.subject.system).calendar
-    if incident.escalation.at_work and calendar is not None and not is_open(calendar, until):
+    if incident.escalation.at_work and calendar is not None and not _is_at_work(incident.escalation, calendar, until):
         opens_at = next_open(calendar, until)
         if opens_at > until:
             return opens_at, why or "nobody is at work"
     return (until, why) if hold else None
+
+
+def _is_at_work(escalation: Escalation, calendar: Calendar, now: datetime) -> bool:
+    """Whether the team is at work, or was when what is due now fell due: a bound may end with the day."""
+    planned = escalation.planned_at or escalation.next_due_at or now
+    at = planned if planned <= now <= planned + _TICK else now
+    return is_open(calendar, at) or is_open(calendar, at - timedelta(microseconds=1))
 
 
 def due_at(escalation: Escalation, number: int) -> datetime:

@@ -69,6 +69,9 @@ def test_a_reader_can_add_a_handler(tmp_path: Path, page: str, test: str, verb: 
     """The page's files in a copy of the tree: found without editing anything else, tested, and clean."""
     for name in ("bot", "handlers", "templates", "runbooks", "tests/handlers"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for shipped in (tmp_path / "runbooks").iterdir():  # the reader's people do not have the roles of those ladders
+        if shipped.is_dir():
+            shutil.rmtree(shipped)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     written = unpack(f"docs/how-to/{page}.md", tmp_path)
     here = {"PYTHONPATH": str(tmp_path)}

@@ -25,6 +25,7 @@ from bot.model import (
     Step,
     StepState,
     Subject,
+    Subscription,
     Vote,
     Who,
 )
@@ -85,11 +86,16 @@ def full_incident() -> Incident:
         watch_until=at(4), ended_at=at(5), ended_why="proven", ended_by=BOB, replaces="PLN-0",
     )  # fmt: skip
     paged = Paged(number=1, at=at(15), whom=("user:U1",), late_by=timedelta(minutes=2), why="nobody")
+    climbing = escalation(
+        repeats=3, paged=(paged,), at_work=True, ack_timeout=timedelta(minutes=30), held_until=at(20),
+        held_why="patching", planned_at=at(15), informed=2,
+    )  # fmt: skip
     return incident(
         state=IncidentState.SNOOZED, firing=3, total=4, truncated=5, alert_names=("A", "B"), runbook="low-accuracy",
         links=(("graph", "http://127.0.0.1/graph"),), owner=ALICE, acked_at=at(1), acked_by=BOB, first_acked_at=at(1),
         snoozed_until=at(60), quiet_until=at(5), resolved_at=None, resolved_by=None, reopened=2,
-        plans=(whole, plan("PLN-2")), escalation=escalation(repeats=3, paged=(paged,)),
+        plans=(whole, plan("PLN-2")), escalation=climbing, issue="infrastructure", progress_at=at(2), asked_at=at(3),
+        subscriptions=(Subscription(number=2, by=BOB, every=timedelta(minutes=30), next_at=at(40)),), subscribed=2,
     )  # fmt: skip
 
 
