@@ -6,8 +6,9 @@ memory, and the parent bounds its time. A child that fails is replaced at the ne
 takes a third of a second.
 
 A specification: `title`, `axis` (label with unit), `points` [[seconds since 1970, value], …], `bounds` [{value,
-label}], `marks` [{at, label, style: "start" or "change"}]. Nothing is told by colour alone: lines differ in dashes and
-carry words.
+label}], `marks` [{at, label, style: "start" or "change"}]; or, for two things side by side, `title`, `names` [of the
+two] and `bars` [{label, values: [of the two]}], each with a scale of its own. Nothing is told by colour alone: lines
+differ in dashes, bars in hatching, and both carry words.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from bot.ports import Foreign
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LIMIT_S = 10.0  # for one chart, the start of the child included
 MEMORY_BYTES = 2_000_000_000  # of address space, most of which matplotlib's libraries reserve and never use
@@ -40,6 +42,7 @@ KEPT = 300  # pictures; older ones are removed. An upload that waits for Slack i
 ANSWER_CAP = 10_000
 POINTS_CAP = 20_000
 TEXT_CAP = 120
+PANELS_CAP = 6  # more would be too narrow for their numbers
 WIDTH_PX, HEIGHT_PX, DPI = 1000, 420, 100
 
 
@@ -154,9 +157,14 @@ def draw(specification: Mapping[str, Any]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    points = _points(specification.get("points"))
+    bars = specification.get("bars")
+    points = [] if bars else _points(specification.get("points"))
     figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
+    if bars:
+        _bars(figure, specification)
+        figure.savefig(str(specification["path"]), format="png")
+        return
     axes = figure.add_subplot()
     times = [at for at, _ in points]
     axes.plot(
@@ -168,6 +176,26 @@ def draw(specification: Mapping[str, Any]) -> None:
     axes.set_ylabel(_text(specification.get("axis")), parse_math=False, fontsize=11)
     _time_axis(axes)
     figure.savefig(str(specification["path"]), format="png")
+
+
+def _bars(figure: Figure, specification: Mapping[str, Any]) -> None:
+    """A small panel for each thing that is compared: numbers of different size need scales of their own."""
+    names, panels = [_text(name) for name in specification["names"]], list(specification["bars"])[:PANELS_CAP]
+    every = [[float(value) for value in panel["values"]] for panel in panels]
+    if any(len(values) != len(names) or not all(map(math.isfinite, values)) for values in every):
+        raise ValueError("each bar needs a finite value for every name")
+    figure.suptitle(_text(specification.get("title")), fontsize=13, parse_math=False)
+    for number, (panel, values) in enumerate(zip(panels, every, strict=True), 1):
+        axes = figure.add_subplot(1, len(panels), number)
+        bars = axes.bar(
+            names, values, color=["#a8b8cc", "#1d3557"][: len(names)], hatch=["//", ""][: len(names)], edgecolor="white"
+        )
+        axes.bar_label(bars, labels=[f"{value:.4g}" for value in values], padding=2, fontsize=10)
+        axes.set_title(_text(panel.get("label")), fontsize=11, parse_math=False)
+        axes.margins(y=0.15)
+        axes.axhline(0, color="#333333", linewidth=0.8)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
 
 
 def _points(given: object) -> list[tuple[float, float]]:

@@ -42,6 +42,8 @@ class ModelVersion:
     stage: str = ""
     aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""  # where the registry says that its files are
+    changed_at: datetime | None = None  # when its stage or description changed last, where the registry keeps that
 
 
 class ModelRegistry(Protocol):
@@ -63,6 +65,24 @@ class Evaluations(Protocol):
 
     def evaluation(self, model: str, version: ModelVersion) -> Evaluation:
         """Metrics, parameters, tags and data of the version. Foreign("not_found") when they are gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """What is stored of one version. A signature is text as the registry writes it, "" when there is none."""
+
+    size_bytes: int
+    files: int
+    inputs: str = ""
+    outputs: str = ""
+
+
+@runtime_checkable
+class Packages(Protocol):
+    """A registry that can tell what is stored of a version."""
+
+    def package(self, model: str, version: ModelVersion) -> Package:
+        """Size and signature of the version's files. Foreign("not_found") when they are gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ class Reply:
     refused: bool = False
     glass_for: str = ""  # "plan id|digest prefix": offer to break the glass
     url: str = ""
+    picture: str = ""  # path of a PNG that belongs to the answer, "" for none
+    picture_alt: str = ""  # the same in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot import events as ev
-from bot.desk.reply import Asker, Reply, fit, line, told, why_of
+from bot.desk.reply import Asker, Reply, head, line, told, why_of
 from bot.engine import Engine
-from bot.model import Incident, IncidentState, Plan, Subject
+from bot.model import Finding, Incident, IncidentState, Plan, Subject
 from bot.policy import Policy, System
-from bot.ports import Action, Diagnostic, Foreign
+from bot.ports import Action, Diagnostic, Foreign, Scene
 from bot.store import Store
 from bot.words import harmless, spoken
 from bot.work import Worker
@@ -101,45 +101,81 @@ class Room:
         incident = self.store.incident(incident_id) if incident_id else None
         return incident, incident.plan(plan_id) if incident else None
 
-    def model(self, words: Sequence[str], *, of_services: bool = False) -> tuple[System, str] | Reply:
-        """The model that is meant; with `of_services` also a service that a cluster runs."""
-        systems = self.policy.systems.values()
-        known = {model.name: system for system in systems for model in system.models}
-        if of_services:
-            known |= {one.service: system for system in systems for one in system.workloads}
+    def model(
+        self, words: Sequence[str], *, of_services: bool = False, asker: Asker | None = None
+    ) -> tuple[System, str] | Reply:
+        """The model that is meant; with `of_services` also a service that a cluster runs.
+
+        Two systems may use the same name. Then it is the one of the thread, or the one written before it with a slash
+        (`shop/intent`), or the only one with an open incident; else the person is asked.
+        """
+        known = self._known(of_services=of_services)
         wanted = words[0] if words else ""
-        if wanted in known:
-            return known[wanted], wanted
+        found = known.get(wanted, []) or self._with_system(wanted, known)
         if not wanted and len(known) == 1:
-            name, system = next(iter(known.items()))
-            return system, name
-        near = cmd.nearest(wanted, list(known)) if wanted else ""
-        what = "model or service" if of_services else "model"
-        said = f"I don't know a {what} “{harmless(wanted, 40)}”." if wanted else f"Which {what}?"
-        return Reply(text=f"{said}{near} Known: {', '.join(known) or 'none'}.", refused=True)
+            wanted = next(iter(known))
+            found = known[wanted]
+        if not found:
+            near = cmd.nearest(wanted, list(known)) if wanted else ""
+            what = "model or service" if of_services else "model"
+            said = f"I don't know a {what} “{harmless(wanted, 40)}”.{near}" if wanted else f"Which {what}?"
+            return Reply(text=f"{said} Known: {', '.join(known) or 'none'}.", refused=True)
+        name = wanted if wanted in known else wanted.partition("/")[2]
+        return self._one_of(found, name, self.incident_here(asker) if asker is not None else None)
+
+    def _known(self, *, of_services: bool) -> dict[str, list[System]]:
+        """Names and the systems that use them."""
+        known: dict[str, list[System]] = {}
+        for system in self.policy.systems.values():
+            names = [model.name for model in system.models]
+            names += [one.service for one in system.workloads] if of_services else []
+            for name in dict.fromkeys(names):
+                known.setdefault(name, []).append(system)
+        return known
+
+    @staticmethod
+    def _with_system(wanted: str, known: Mapping[str, list[System]]) -> list[System]:
+        system, _, name = wanted.partition("/")
+        return [one for one in known.get(name, []) if one.name == system]
+
+    def _one_of(self, found: Sequence[System], name: str, here: Incident | None) -> tuple[System, str] | Reply:
+        near = [system for system in found if here is not None and system.name == here.subject.system]
+        wrong = [system for system in found if self.open_about(system, name) is not None]
+        for chosen in (near, found, wrong):
+            if len(chosen) == 1:
+                return chosen[0], name
+        named = ", ".join(f"`{system.name}/{name}`" for system in found)
+        return Reply(text=f"{harmless(name, 80)} is in more than one system. Which one? Write {named}.", refused=True)
 
     def look_at(self, command: cmd.Command, asker: Asker, name: str, *, of_services: bool = False) -> Reply:
         """Ask one diagnostic about a model or service; the answer follows as `later`."""
-        found = self.model(command.words, of_services=of_services)
-        if isinstance(found, Reply):
-            return found
-        system, model = found
         diagnostic = self.diagnostics.get(name)
         if diagnostic is None:
             return Reply(text=f"The diagnostic {name} is not available here.", refused=True)
+        return self.look(command, asker, diagnostic.ask, command.words, of_services=of_services)
+
+    def look(
+        self, command: cmd.Command, asker: Asker, ask: Callable[[Scene], Finding], words: Sequence[str], *,
+        of_services: bool = False,
+    ) -> Reply:  # fmt: skip
+        """Ask anything about the model or service that the words name; the answer follows as `later`."""
+        found = self.model(words, of_services=of_services, asker=asker)
+        if isinstance(found, Reply):
+            return found
+        system, model = found
         incident = self.incident_here(asker) or self.open_about(system, model)
 
         def later() -> Reply:
-            scene = self.worker.look(subject_of(system, model), incident)
             try:
-                finding = diagnostic.ask(scene)
+                finding = ask(self.worker.look(subject_of(system, model), incident))
             except Foreign as problem:
                 return Reply(text=f"No answer: {spoken(problem.sentence)}", refused=True)
             rows = [
                 f"• {harmless(what)}: {harmless(value)} {harmless(bound)}".rstrip()
                 for what, value, bound in finding.rows
             ]
-            return Reply(text=fit([spoken(finding.sentence, 1000), *rows]))
+            text = head([spoken(finding.sentence, 1000), *rows])
+            return Reply(text=text, picture=finding.picture, picture_alt=finding.picture_alt)
 
         return Reply(text=f"Looking up {command.verb} of {model}…", later=later)
 

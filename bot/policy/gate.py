@@ -213,7 +213,7 @@ def _bounds(criterion: Criterion, *, only_compared: bool = False) -> list[str]:
 
 
 def _same_data(gate: Gate, candidate: Evaluation, champion: Evaluation | None) -> Check:
-    ours, theirs = _data(gate, candidate), _data(gate, champion) if champion is not None else ""
+    ours, theirs = judged_on(gate, candidate), judged_on(gate, champion) if champion is not None else ""
     what, value, bound = "evaluation data", _short(ours) or MISSING, f"{_short(theirs) or MISSING} (champion's)"
     if not ours or not theirs:
         return Check(verdict=MISSING if gate.same_data_is_must else WARN, what=what, value=value, bound=bound)
@@ -221,7 +221,7 @@ def _same_data(gate: Gate, candidate: Evaluation, champion: Evaluation | None) -
     return Check(verdict=PASS if ours == theirs else otherwise, what=what, value=value, bound=bound)
 
 
-def _data(gate: Gate, evaluation: Evaluation) -> str:
+def judged_on(gate: Gate, evaluation: Evaluation) -> str:
     """What the version was judged on, uncut; "" when that was not recorded."""
     if gate.same_data_by:
         return {**evaluation.params, **evaluation.tags}.get(gate.same_data_by, "")

@@ -136,7 +136,9 @@ class SlackDoor:
             ack(text=reply.text)
         else:
             ack()
-        self._and_later(reply, lambda more: respond(text=more, response_type="ephemeral", replace_original=False))
+        self._and_later(
+            reply, lambda more: respond(text=more, response_type="ephemeral", replace_original=False), asker
+        )
 
     def _on_mention(self, event: dict[str, Any], body: dict[str, Any]) -> None:
         if event.get("bot_id"):
@@ -155,7 +157,7 @@ class SlackDoor:
 
         if reply.text:
             tell(reply.text)
-        self._and_later(reply, tell)
+        self._and_later(reply, tell, asker)
 
     def _on_home(self, event: dict[str, Any], body: dict[str, Any]) -> None:
         if event.get("tab") not in {None, "home"}:
@@ -176,6 +178,7 @@ class SlackDoor:
         self._and_later(
             reply,
             lambda more: respond(text=more, response_type="ephemeral", replace_original=False, **_thread(body)),
+            asker,
         )
 
     def _clicked(self, action: dict[str, Any], asker: Asker) -> Reply:
@@ -293,9 +296,27 @@ class SlackDoor:
             log.exception("a request failed, code %s", code, extra={"action": "request_failed", "code": code})
             return Reply(text=_BROKEN.format(code=code), refused=True)
 
-    def _and_later(self, reply: Reply, tell: Callable[[str], object]) -> None:
-        if reply.later is not None:
-            tell(self._answer(reply.later).text)
+    def _and_later(self, reply: Reply, tell: Callable[[str], object], asker: Asker) -> None:
+        if reply.later is None:
+            return
+        more = self._answer(reply.later)
+        tell(more.text)
+        if more.picture and not self._show(more, asker):
+            tell("The picture could not be shown here; invite me to the channel and ask again.")
+
+    def _show(self, reply: Reply, asker: Asker) -> bool:
+        """Put the picture of an answer where it was asked for. Files cannot be shown to one person only."""
+        if not asker.channel:
+            return False
+        try:
+            self._client.files_upload_v2(
+                file=reply.picture, filename="answer.png", channel=asker.channel, thread_ts=asker.thread_ts or None,
+                title=reply.picture_alt[:100] or "picture", alt_txt=reply.picture_alt[:1000],
+            )  # fmt: skip
+        except (SlackClientError, OSError) as problem:
+            log.warning("a picture could not be shown: %s", type(problem).__name__, extra={"action": "no_picture"})
+            return False
+        return True
 
     def _asker(self, body: dict[str, Any], channel: str = "") -> Asker:
         # A click's `team` is where it happened; the person's own team is with the person.

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from bot.policy.gate import DataSet, Evaluation
-from bot.ports import Foreign, ModelVersion
+from bot.ports import Foreign, ModelVersion, Package
+from handlers.backends import _mlflow_files
 from handlers.backends._http import base_url, is_refused, plain, where
 
 if TYPE_CHECKING:
@@ -74,6 +75,17 @@ class MlflowServer:
             tags={str(name): plain(str(value), _WHOLE) for name, value in run.data.tags.items()},
             data=tuple(_data(one) for one in (run.inputs.dataset_inputs if run.inputs else ())),
         )
+
+    def package(self, model: str, version: ModelVersion) -> Package:
+        """Size and signature of the version's files. Foreign("not_found") when they are gone."""
+        sizes = _mlflow_files.sizes(self.ask, version.source)
+        if not sizes:
+            what = f"version {version.version} of {plain(model, 80)}"
+            text = f"MLflow has no files of {what}; they may have been removed."
+            raise Foreign("not_found", text, happened=False)
+        who = self._username, self._password
+        inputs, outputs = _mlflow_files.signature(self.url, who, version.source, CALL_S)
+        return Package(size_bytes=sum(sizes), files=len(sizes), inputs=inputs, outputs=outputs)
 
     def after_the_call(self, look: Callable[[], T]) -> T:
         """A look that follows a change: when it fails, nobody can tell from it that nothing happened."""
@@ -187,7 +199,12 @@ def _version(one: Any, aliases: Mapping[str, str]) -> ModelVersion:
         run_id=str(one.run_id or ""), stage=_stage(one),
         aliases=tuple(sorted(alias for alias, at in aliases.items() if at == version)),
         tags={str(name): plain(str(value)) for name, value in dict(one.tags or {}).items()},
+        source=plain(str(one.source or ""), _WHOLE), changed_at=_moment(one.last_updated_timestamp),
     )  # fmt: skip
+
+
+def _moment(milliseconds: Any) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
 
 
 def _data(one: Any) -> DataSet:

@@ -143,3 +143,13 @@ def test_closing_leaves_neither_process_nor_files() -> None:
     assert not picture.exists()
     assert not Path(f"/proc/{worker}").exists()
     assert KEPT >= 100
+
+
+def test_two_versions_stand_side_by_side_each_metric_on_its_own_scale(pool: ChartPool) -> None:
+    bars = [{"label": "accuracy", "values": [0.94, 0.41]}, {"label": "rows", "values": [5e6, 1e6]}]
+    assert size_of(pool.draw({"title": "v2 and v3", "names": ["v2", "v3"], "bars": bars})) == (WIDTH_PX, HEIGHT_PX)
+
+
+def test_a_bar_without_a_number_is_refused(pool: ChartPool) -> None:
+    with pytest.raises(Foreign, match="finite value for every name"):
+        pool.draw({"title": "", "names": ["v2", "v3"], "bars": [{"label": "accuracy", "values": [0.94]}]})

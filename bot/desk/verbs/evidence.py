@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot import events as ev
-from bot.desk.reply import Asker, Reply, told, when, why_of
+from bot.desk.reply import Asker, Reply, told, why_of
 from bot.desk.room import Room
 from bot.words import harmless
 from handlers import commands as cmd
@@ -11,12 +11,9 @@ from handlers.commands import LOOK, Verb
 
 VERBS = (
     Verb(name="diagnose", usage="diagnose [incident]", summary="gather fresh evidence into the thread", group=LOOK),
-    Verb(name="metrics", usage="metrics <model>", summary="current values against their bounds", group=LOOK),
-    Verb(name="versions", usage="versions <model>", summary="registered versions and the served one", group=LOOK),
     Verb(name="pods", usage="pods <service>", summary="whether the pods run, and if not, why", group=LOOK),
     Verb(name="logs", usage="logs <service>", summary="the logs, errors first, secrets taken out", group=LOOK),
     Verb(name="changes", usage="changes <model|service>", summary="what changed lately, nearest first", group=LOOK),
-    Verb(name="history", usage="history <model>", summary="which version was production when", group=LOOK),
 )  # fmt: skip
 
 
@@ -36,16 +33,6 @@ def say_diagnose(room: Room, command: cmd.Command, asker: Asker) -> Reply:
     return told(decision, f"{why_of(decision)} The answers come into the thread of {found.id}.")
 
 
-def say_metrics(room: Room, command: cmd.Command, asker: Asker) -> Reply:
-    """Current values."""
-    return room.look_at(command, asker, "current")
-
-
-def say_versions(room: Room, command: cmd.Command, asker: Asker) -> Reply:
-    """The served version."""
-    return room.look_at(command, asker, "served_version")
-
-
 def say_pods(room: Room, command: cmd.Command, asker: Asker) -> Reply:
     """Pods of a service."""
     return room.look_at(command, asker, "pods", of_services=True)
@@ -59,19 +46,3 @@ def say_logs(room: Room, command: cmd.Command, asker: Asker) -> Reply:
 def say_changes(room: Room, command: cmd.Command, asker: Asker) -> Reply:
     """What changed lately."""
     return room.look_at(command, asker, "what_changed", of_services=True)
-
-
-def say_history(room: Room, command: cmd.Command, asker: Asker) -> Reply:
-    """Which version was production when."""
-    del asker
-    found = room.model(command.words)
-    if isinstance(found, Reply):
-        return found
-    system, model = found
-    moves = room.store.moves(system.name, model, limit=15)
-    lines = [
-        f"• {when(move.latest_at)} {move.what}: {harmless(move.from_, 60) or 'not known'}"
-        f" → {harmless(move.to, 60)}" + (f" by {harmless(move.by, 60)}" if move.by else "")
-        for move in moves
-    ]
-    return Reply(text="\n".join(lines) or f"I have not seen {model} change yet.")

@@ -1,0 +1,64 @@
+"""Questions about models: their versions, numbers and past."""
+
+from __future__ import annotations
+
+import re
+
+from bot.desk.reply import Asker, Reply, when
+from bot.desk.room import Room
+from bot.words import harmless
+from handlers import commands as cmd
+from handlers import versions
+from handlers.commands import LOOK, Verb
+
+VERBS = (
+    Verb(name="metrics", usage="metrics <model>", summary="current values against their bounds", group=LOOK),
+    Verb(
+        name="versions", usage="versions <model>", group=LOOK,
+        summary="every version: what points at it, what it measured, bad marks, what is served",
+    ),
+    Verb(
+        name="compare", usage="compare <model> <version> <version>", group=LOOK,
+        summary="two versions side by side: metrics, data, parameters, signature, size",
+    ),
+    Verb(name="history", usage="history <model>", summary="which version was production when", group=LOOK),
+)  # fmt: skip
+_VERSION = re.compile(r"v?(\d{1,9})", re.IGNORECASE)
+
+
+def say_metrics(room: Room, command: cmd.Command, asker: Asker) -> Reply:
+    """Current values."""
+    return room.look_at(command, asker, "current")
+
+
+def say_versions(room: Room, command: cmd.Command, asker: Asker) -> Reply:
+    """What there is, and what is served."""
+    return room.look(command, asker, versions.table, command.words)
+
+
+def say_compare(room: Room, command: cmd.Command, asker: Asker) -> Reply:
+    """Two versions side by side; the model may be left out where there is only one."""
+    words = [word for word in command.words if word.lower() not in ("with", "and", "to", "against")]
+    pair = [word.removeprefix("v").removeprefix("V") if _VERSION.fullmatch(word) else "" for word in words[-2:]]
+    if len(pair) < 2 or not all(pair) or len(words) > 3:
+        text = "I read `compare <model> <version> <version>`, for example `compare intent v6 v7`."
+        return Reply(text=text, refused=True)
+    old, new = pair
+    if old == new:
+        return Reply(text=f"v{old} and v{new} are the same version. Name two different ones.", refused=True)
+    return room.look(command, asker, lambda scene: versions.compare(scene, old, new), words[:-2])
+
+
+def say_history(room: Room, command: cmd.Command, asker: Asker) -> Reply:
+    """Which version was production when."""
+    found = room.model(command.words, asker=asker)
+    if isinstance(found, Reply):
+        return found
+    system, model = found
+    moves = room.store.moves(system.name, model, limit=15)
+    lines = [
+        f"• {when(move.latest_at)} {move.what}: {harmless(move.from_, 60) or 'not known'}"
+        f" → {harmless(move.to, 60)}" + (f" by {harmless(move.by, 60)}" if move.by else "")
+        for move in moves
+    ]
+    return Reply(text="\n".join(lines) or f"I have not seen {model} change yet.")

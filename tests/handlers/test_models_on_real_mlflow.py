@@ -1,0 +1,117 @@
+"""What people ask about versions, on a real MLflow server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bot.policy import ModelProfile, System
+from bot.policy.gate import Criterion, Gate
+from bot.ports import Foreign, Scene, Served
+from handlers import versions
+from handlers.backends import mlflow
+from tests.handlers.real_mlflow import RealMlflow
+
+MODEL = "credit"
+
+
+@dataclass
+class Server:
+    """A model server that says what a test wants."""
+
+    version: str = "2"
+
+    def served(self, model: str) -> Served:
+        if not self.version:
+            raise Foreign("unreachable", "The server does not answer.", happened=False)
+        return Served(model=model, version=self.version, alias="champion", loaded_at=None)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealMlflow]:
+    with RealMlflow(tmp_path_factory.mktemp("mlflow")) as server:
+        server.model(MODEL)
+        server.version(MODEL, metrics={"accuracy": 0.91, "brier": 0.12}, params={"c": 1, "depth": 3})
+        server.version(MODEL, metrics={"accuracy": 0.94, "brier": 0.10, "rows": 5}, params={"c": 2, "depth": 3})
+        server.version(MODEL, metrics={"accuracy": 0.90, "brier": 0.15}, inputs="[]", size=4000, data="b")
+        server.client.set_registered_model_alias(MODEL, "champion", "2")
+        yield server
+
+
+def scene(real: RealMlflow, **more: Any) -> Scene:
+    gate = Gate(criteria=(Criterion(metric="brier", at_most=0.2, lower_is_better=True),))
+    profile = ModelProfile(name=MODEL, service="api", registry="registry", server="server", gate=gate)
+    backends = {"registry": mlflow.BACKEND.build({"url": real.url}), "server": more.pop("server", Server())}
+    return Scene(
+        now=datetime.now(UTC), system=System(name="loans", models=(profile,)), model=profile, service="api",
+        backends=backends, **more,
+    )  # fmt: skip
+
+
+def test_versions_show_pointers_numbers_bad_marks_and_what_is_served(real: RealMlflow) -> None:
+    finding = versions.table(scene(real, bad_versions={"3": "accuracy fell"}))
+    assert finding.sentence == "credit of loans has 3 versions; v2 is served."
+    assert [row[0] for row in finding.rows] == ["v3", "v2", "v1"]
+    third, second, _ = finding.rows
+    assert "MARKED BAD: accuracy fell" in third[1]
+    assert second[1].startswith("champion · SERVED · made ")
+    assert second[2] == "· brier 0.1, accuracy 0.94, rows 5", "the metric of the gate comes first"
+
+
+def test_a_silent_server_is_said_to_be_silent(real: RealMlflow) -> None:
+    finding = versions.table(scene(real, server=Server("")))
+    assert "what is served is not known (The server does not answer)" in finding.sentence
+    assert not any("SERVED" in row[1] for row in finding.rows)
+
+
+def test_a_comparison_tells_better_from_worse_and_data_signature_and_size(real: RealMlflow) -> None:
+    drawn: list[Any] = []
+    finding = versions.compare(scene(real, draw=lambda given: drawn.append(given) or "p.png"), "2", "3")
+    rows = {row[0]: row[1:] for row in finding.rows}
+    assert rows["accuracy"] == ("0.94 → 0.9", "WORSE (-0.04, -4.3%)")
+    assert rows["brier"] == ("0.1 → 0.15", "WORSE (+0.05, +50.0%)")
+    assert rows["rows"] == ("5 → not recorded", "recorded for one of them only")
+    assert rows["evaluated on"] == ("DIFFERENT", "holdout a → holdout b")
+    assert rows["signature, inputs"][0] == "DIFFERENT"
+    assert rows["signature, outputs"][0] == "the same"
+    assert rows["size"][0].endswith("kB in 2 files")
+    assert rows["parameter c"] == ("2 → not set", "")
+    assert "of 2 metrics 2 worse. They were measured on different data" in finding.sentence
+    assert finding.picture == "p.png"
+    assert [bar["label"] for bar in drawn[0]["bars"]] == ["brier", "accuracy"]
+    assert "accuracy 0.94 and 0.9" in finding.picture_alt
+
+
+def test_a_comparison_on_the_same_data_says_nothing_against_it(real: RealMlflow) -> None:
+    finding = versions.compare(scene(real), "1", "2")
+    assert finding.sentence.startswith("v2 against v1 of credit: of 2 metrics 2 better.")
+    assert "comparable" not in finding.sentence
+    assert ("parameters", "1 of 2 are the same", "") in finding.rows
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [("2", "9", "has no v9"), ("7", "9", "has no v7 and v9"),
+                                                   ("2", "2", "the same version")])  # fmt: skip
+def test_nonsense_is_refused_plainly(real: RealMlflow, old: str, new: str, words: str) -> None:
+    with pytest.raises(Foreign) as raised:
+        versions.compare(scene(real), old, new)
+    assert words in raised.value.sentence
+
+
+def test_what_is_gone_is_not_known_and_the_rest_is_told(real: RealMlflow) -> None:
+    real.model("gone")
+    first = real.version("gone", metrics={"accuracy": 0.5})
+    real.version("gone", metrics={"accuracy": 0.6})
+    run_id = real.client.get_model_version("gone", first).run_id
+    real.client.delete_run(run_id)
+    profile = ModelProfile(name="gone", service="api", registry="registry", server="server")
+    look = scene(real)
+    look = Scene(now=look.now, system=System(name="loans", models=(profile,)), model=profile, service="api",
+                 backends=look.backends)  # fmt: skip
+    rows = {row[0]: row[1:] for row in versions.compare(look, "1", "2").rows}
+    assert rows["metrics of v1"][0] == "not known"
+    assert "was deleted in MLflow" in rows["metrics of v1"][1]
+    assert rows["accuracy"][0] == "not recorded → 0.6"
