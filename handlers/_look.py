@@ -8,7 +8,7 @@ from typing import cast
 
 from bot.model import Incident
 from bot.policy import Bound, ModelProfile
-from bot.ports import Foreign, Metrics, ModelRegistry, ModelServer, Scene
+from bot.ports import Foreign, Metrics, ModelRegistry, ModelServer, Reloads, Scene
 
 _UNITS = {"s": " s", "per_s": "/s", "ratio": ""}
 
@@ -39,6 +39,19 @@ def server_of(scene: Scene, model: ModelProfile) -> ModelServer:
 def metrics_of(scene: Scene, model: ModelProfile) -> Metrics:
     """What answers the model's metric queries. Foreign("invalid") when the profile names none."""
     return cast("Metrics", _backend(scene, model, "metrics", model.metrics))
+
+
+def named_backend(scene: Scene, model: ModelProfile, key: str, name: str) -> ModelRegistry:
+    """A registry that the profile names under another key. Foreign("invalid") when there is none of that name."""
+    return cast("ModelRegistry", _backend(scene, model, key, name))
+
+
+def reloader_of(scene: Scene, model: ModelProfile) -> tuple[Reloads, str] | None:
+    """What makes the server load anew, and the name it goes by there; None when the server has a route of its own."""
+    if not model.reload:
+        return None
+    name, _, part = model.reload.partition("/")
+    return cast("Reloads", _backend(scene, model, "reload", name)), part
 
 
 def _backend(scene: Scene, model: ModelProfile, key: str, name: str) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.config.settings import BackendConfig, BackendKind, Names
@@ -18,6 +18,7 @@ from bot.policy.calendar import Wait, zone_named
 from bot.policy.rota_check import Flaw, flaws, flaws_to_come
 
 _LINKS = ("http://", "https://")
+_SMOKE_TOGETHER = timedelta(seconds=10)  # they are one step, and a step's lease leaves room for twelve
 _TARGETS = "oncall, role:NAME, person:KEY, rota:NAME, group:ID, channel:#name"
 
 
@@ -286,6 +287,9 @@ def _models(profile: Profile, names: Names | None) -> Iterable[Problem]:
             yield from _offered(profile, (*at, "record", "backend"), model.record.backend, "registry", names)
         if model.gate is not None and not (model.gate.criteria or model.gate.tags):
             yield profile.problem((*at, "gate"), "the gate demands nothing, so nothing could pass it; add criteria")
+        if sum((one.within for one in model.smoke), timedelta()) > _SMOKE_TOGETHER:
+            text = "the smoke predictions may take more than 10s together, too long for one step; shorten `within`"
+            yield profile.problem((*at, "smoke"), text)
         for index, bound in enumerate(model.bounds):
             del index
             if bound.below is None and bound.above is None:

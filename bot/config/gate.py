@@ -15,6 +15,8 @@ from bot.policy.gate import Criterion, Expectation, Gate, Smoke
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
 
+_LONGEST = timedelta(seconds=5)  # predictions are part of one step, and a step's lease leaves room for twelve
+
 
 def _amount(given: object) -> object:
     """0.005 stays, 2% becomes the text that says so; anything else is refused."""
@@ -24,6 +26,14 @@ def _amount(given: object) -> object:
     return text
 
 
+def _scalar(given: object) -> object:
+    """What YAML takes for a number or a truth value is the text that was written."""
+    if isinstance(given, bool):
+        return str(given).lower()
+    return str(given) if isinstance(given, (int, float)) else given
+
+
+Scalar = Annotated[str, BeforeValidator(_scalar)]
 Amount = Annotated[str, BeforeValidator(_amount)]
 
 
@@ -54,7 +64,9 @@ class GateShape(Shape):
     """What a version must show before `promote` asks anybody. What was not recorded never passes."""
 
     criteria: list[CriterionShape] = Field(default_factory=list, description="Demands on recorded metrics.")
-    tags: dict[str, Text] = Field(default_factory=dict, description="Tags of the version or its run, with their value.")
+    tags: dict[str, Scalar] = Field(
+        default_factory=dict, description="Tags of the version or its run, with their value."
+    )
     same_data: Literal["required", "warned"] = Field(
         "required", description="Whether comparing with a champion that was judged on other data is refused or warned."
     )
@@ -70,7 +82,7 @@ class ExpectShape(Shape):
     """What must stand in the answer."""
 
     at: Text = Field(pattern=r"^/\S*$", description="JSON pointer into the answer: `/predictions/0/label`.")
-    equals: Text = Field("", description="The value as text.")
+    equals: Scalar = Field("", description="The value as text.")
     at_least: float | None = Field(None, description="A number, this much or more.")
     at_most: float | None = Field(None, description="A number, this much or less.")
 
@@ -100,6 +112,12 @@ class SmokeShape(Shape):
     expect: list[ExpectShape] = Field(default_factory=list, description="What the answer must hold. Default: a 2xx.")
     within: Duration = Field(timedelta(seconds=2), description="How long the answer may take; at most 5s.")
 
+    @model_validator(mode="after")
+    def _fits(self) -> SmokeShape:
+        if self.within > _LONGEST:
+            raise ValueError("one prediction may take at most 5s; shorten `within`")
+        return self
+
 
 class RecordShape(Shape):
     """A second place, a table of deployments for example, that is changed together with the registry."""
@@ -124,7 +142,7 @@ def smoke(shapes: list[SmokeShape]) -> tuple[Smoke, ...]:
     """The smoke predictions."""
     return tuple(
         Smoke(
-            path=shape.path, body=str(shape.body), within=min(shape.within, timedelta(seconds=5)),
+            path=shape.path, body=str(shape.body), within=shape.within,
             expects=tuple(Expectation(**one.model_dump()) for one in shape.expect),
         )
         for shape in shapes

@@ -103,6 +103,7 @@ class Check:
     what: str
     value: str
     bound: str
+    told: str = ""  # the sentence, where the form below would not read well
 
     @property
     def row(self) -> tuple[str, str, str, str]:
@@ -112,6 +113,8 @@ class Check:
     @property
     def sentence(self) -> str:
         """As in: accuracy is 0.41, must be at least 0.95."""
+        if self.told:
+            return self.told
         if self.verdict == MISSING:
             return f"{self.what}: {self.value or MISSING}, must be {self.bound}"
         return f"{self.what} is {self.value}, must be {self.bound}"
@@ -207,7 +210,8 @@ def _bounds(criterion: Criterion, *, only_compared: bool = False) -> list[str]:
         )
         if value is not None
     ]  # fmt: skip
-    found += [f"better by {amount(criterion.improves_by)}"] if criterion.improves_by is not None else []
+    if criterion.improves_by is not None:
+        found.append(f"better by {amount(criterion.improves_by)}" if criterion.improves_by else "at least as good")
     found += [f"worse by at most {amount(criterion.worsens_by)}"] if criterion.worsens_by is not None else []
     return found
 
@@ -216,9 +220,12 @@ def _same_data(gate: Gate, candidate: Evaluation, champion: Evaluation | None) -
     ours, theirs = judged_on(gate, candidate), judged_on(gate, champion) if champion is not None else ""
     what, value, bound = "evaluation data", _short(ours) or MISSING, f"{_short(theirs) or MISSING} (champion's)"
     if not ours or not theirs:
-        return Check(verdict=MISSING if gate.same_data_is_must else WARN, what=what, value=value, bound=bound)
+        told = "on which data it and the champion were judged was not recorded for both"
+        verdict = MISSING if gate.same_data_is_must else WARN
+        return Check(verdict=verdict, what=what, value=value, bound=bound, told=told)
+    told = f"it was judged on other data ({value}) than the champion ({_short(theirs)})"
     otherwise = FAIL if gate.same_data_is_must else WARN
-    return Check(verdict=PASS if ours == theirs else otherwise, what=what, value=value, bound=bound)
+    return Check(verdict=PASS if ours == theirs else otherwise, what=what, value=value, bound=bound, told=told)
 
 
 def judged_on(gate: Gate, evaluation: Evaluation) -> str:

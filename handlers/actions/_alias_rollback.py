@@ -20,8 +20,9 @@ from handlers.actions._target import (
     READY,
     Target,
     blast,
-    broken_signals,
     facts,
+    move_args,
+    no_version,
     read_target,
     warnings_of,
 )
@@ -135,8 +136,8 @@ def _named(scene: Scene, target: Target, wanted: str) -> Choice | Refusal:
     name = target.model.name
     version = target.find(wanted)
     if version is None:
-        known = listed(shown(one.version) for one in target.versions[:8])
-        return Refusal(why=f"{name} has no version {shown(wanted)} in the registry. It has {known or 'none at all'}.")
+        return Refusal(why=no_version(target, wanted))
+    wanted = version.version
     if wanted == target.current:
         if target.served in ("", wanted):
             return Refusal(why=f"Nothing to do: {target.model.alias} of {name} points at {shown(wanted)} already.")
@@ -173,13 +174,13 @@ def _knowledge(scene: Scene, target: Target, version: str) -> str:
     return f"It has been proven: {proof.sentence(scene.now)}, so it is known-good."
 
 
-def _draft(scene: Scene, target: Target, choice: Choice) -> Draft:
+def _draft(scene: Scene, target: Target, choice: Choice) -> Draft | Refusal:
     model, to = target.model, choice.version.version
-    args = {
-        "model": model.name, "alias": model.alias, "from": target.current, "to": to, "served": target.served,
-        "loaded_at": target.loaded_at, "signals": ",".join(broken_signals(scene, model)),
-    }  # fmt: skip
-    warnings = [*choice.warnings, *warnings_of(target)]
+    found = move_args(scene, target, choice.version)
+    if isinstance(found, Refusal):
+        return found
+    args, remarks = found
+    warnings = [*choice.warnings, *remarks, *warnings_of(target)]
     tier, again = choice.tier, _recent(scene, model)
     if again:
         tier, warnings = "dangerous", [again, *warnings]
@@ -188,7 +189,7 @@ def _draft(scene: Scene, target: Target, choice: Choice) -> Draft:
     return Draft(
         title=f"Roll back {model.name} from {shown(target.current)} to {shown(to)}",
         from_=shown(target.current), to=shown(to), because=choice.because,
-        steps=_serving.steps(model, args, moves=True),
+        steps=_serving.steps(scene, model, args, moves=True),
         inverse={"model": model.name, "to": target.current},
         inverse_text=f"/mlops rollback {model.name} to {target.current}",
         fingerprint=facts(target, to), args=args, tier=tier, blast=blast(scene, model), warnings=tuple(warnings),

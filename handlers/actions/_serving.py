@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from bot.model import Outcome, Plan, Step
 from bot.policy import Bound, ModelProfile
-from bot.ports import Foreign, Scene, Seen
+from bot.ports import Foreign, Reloads, Scene, Seen
 from handlers._look import (
     length,
     limit,
@@ -21,31 +21,40 @@ from handlers._look import (
     number,
     profile_of,
     registry_of,
+    reloader_of,
     server_of,
     shown,
     word,
     worst,
 )
+from handlers.actions import _pointer, _smoke
+from handlers.actions._pointer import PASSING
 
-MOVE, RELOAD, SERVED, METRIC = "move_alias", "reload_server", "prove_served", "prove_metric"
+MOVE, RECORD, RELOAD = "move_alias", "move_record", "reload_server"
+SERVED, METRIC = "prove_served", "prove_metric"
 SILENT = "no answer"  # stands in a fingerprint for a server that could not say what it serves
-_PASSING = frozenset({"unreachable", "timeout", "overloaded"})  # may be over in a moment
 _RANGE = re.compile(r"\[(\d+)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
-def steps(model: ModelProfile, args: Mapping[str, str], *, moves: bool) -> tuple[Step, ...]:
+def steps(scene: Scene, model: ModelProfile, args: Mapping[str, str], *, moves: bool) -> tuple[Step, ...]:
     """The plan's steps with the sentences an approver reads. `moves` is False when the alias stays where it is."""
     old, new, alias = shown(args["from"]), shown(args["to"]), args["alias"]
     found = []
     if moves:
         text = f"Point {alias} of {model.name} at {new} in the registry “{model.registry}”, only if it is still {old}."
         found.append(Step(name=MOVE, sentence=text))
-    text = f"Reload {model.name} on the model server “{model.server}”."
-    found.append(Step(name=RELOAD, sentence=text))
+    if moves and model.record is not None:
+        was = args["record_from"] or "nothing"
+        text = f"Set {model.record.pointer} of {model.name} to {args['record_to']} in “{model.record.backend}”, "
+        found.append(Step(name=RECORD, sentence=f"{text}only if it still says {was}."))
+    reloader = reloader_of(scene, model)
+    own = f"Reload {model.name} on the model server “{model.server}”."
+    found.append(Step(name=RELOAD, sentence=own if reloader is None else reloader[0].how(reloader[1])))
     wait = length(model.watch_for)
     text = f"Proof: the model server itself reports {new} (up to {wait})."
     found.append(Step(name=SERVED, sentence=text, proves=True))
+    found += _smoke.steps(scene, model) if moves else ()
     wanted = _watched(model, args)
     if moves and wanted and model.metrics:  # loading the same version again promises nothing about its quality
         told = listed(f"{word(bound)} {limit(bound)}" for bound in wanted)
@@ -57,8 +66,8 @@ def steps(model: ModelProfile, args: Mapping[str, str], *, moves: bool) -> tuple
 def perform(scene: Scene, plan: Plan, step: str) -> Seen:
     """Make the step's call, or look at its proof. Foreign comes through where looking again is all there is to do."""
     match step:
-        case "move_alias":
-            return _move(scene, plan)
+        case "move_alias" | "move_record":
+            return _pointer.move(_move_of(scene, plan, step))
         case "reload_server":
             return _reload(scene, plan)
         case _:
@@ -68,12 +77,14 @@ def perform(scene: Scene, plan: Plan, step: str) -> Seen:
 def observe(scene: Scene, plan: Plan, step: str) -> Seen:
     """Look for the step's effect, changing nothing. Raises Foreign when it cannot be told."""
     match step:
-        case "move_alias":
-            return _alias_now(scene, plan)
+        case "move_alias" | "move_record":
+            return _pointer.look(_move_of(scene, plan, step))
         case "reload_server":
             return _reloaded(scene, plan)
         case "prove_served":
             return _served_now(scene, plan)
+        case "prove_smoke":
+            return _smoke.look(scene)
         case "prove_metric":
             return _metric_now(scene, plan)
         case _:
@@ -90,63 +101,48 @@ def _args(plan: Plan) -> Mapping[str, str]:
     return plan.draft.args
 
 
-def _move(scene: Scene, plan: Plan) -> Seen:
+def _move_of(scene: Scene, plan: Plan, step: str) -> _pointer.Move:
+    """The registry's move, or that of the second place."""
     args, model = _args(plan), profile_of(scene)
-    try:
-        registry_of(scene, model).move_alias(model.name, args["alias"], expected=args["from"], to=args["to"])
-    except Foreign as problem:
-        if problem.happened is False:
-            is_passing = problem.reason in _PASSING
-            return Seen(
-                outcome=Outcome.NOT_YET if is_passing else Outcome.FAILED,
-                detail=f"{problem.sentence} Nothing was changed.",
-            )
-        return _after_unclear_move(scene, plan, problem)
-    return Seen(outcome=Outcome.DONE, detail=f"{args['alias']} of {model.name} points at {shown(args['to'])}.")
-
-
-def _after_unclear_move(scene: Scene, plan: Plan, problem: Foreign) -> Seen:
-    """The call's answer was lost: the registry itself knows whether it happened."""
-    try:
-        seen = _alias_now(scene, plan)
-    except Foreign as second:
-        text = (
-            f"It cannot be told whether the alias moved: {problem.sentence} Looking again failed too: {second.sentence}"
+    place, profile = _pointer.record_of(scene, model), model.record
+    if step == RECORD and place is not None and profile is not None:
+        return _pointer.Move(
+            registry=place, model=model.name, pointer=profile.pointer, from_=args["record_from"], to=args["record_to"]
         )
-        return Seen(outcome=Outcome.UNKNOWN, detail=text)
-    return (
-        seen if seen.outcome is Outcome.DONE else Seen(outcome=seen.outcome, detail=f"{problem.sentence} {seen.detail}")
-    )
-
-
-def _alias_now(scene: Scene, plan: Plan) -> Seen:
-    args, model = _args(plan), profile_of(scene)
-    alias = args["alias"]
-    found = registry_of(scene, model).alias(model.name, alias)
-    if found == args["to"]:
-        return Seen(outcome=Outcome.DONE, detail=f"{alias} of {model.name} points at {shown(found)}.")
-    if found == args["from"]:
-        return Seen(outcome=Outcome.NOT_YET, detail=f"{alias} of {model.name} still points at {shown(found)}.")
-    where = f"points at {shown(found)}" if found else "is gone"
-    text = f"{alias} of {model.name} {where}, which is neither {shown(args['from'])} nor {shown(args['to'])}"
-    text = f"{text}: somebody else moved it. This plan stops here; look at the registry and ask again."
-    return Seen(outcome=Outcome.FAILED, detail=text)
+    if step == RECORD:
+        text = f"The profile of {model.name} names no `record` any more, so this step cannot be done."
+        raise Foreign("invalid", f"{text} Ask for a new plan.", happened=False)
+    registry = registry_of(scene, model)
+    return _pointer.Move(registry=registry, model=model.name, pointer=args["alias"], from_=args["from"], to=args["to"])
 
 
 def _reload(scene: Scene, plan: Plan) -> Seen:
     args, model = _args(plan), profile_of(scene)
+    reloader = reloader_of(scene, model)
+    if reloader is not None:
+        return _restart(scene, plan, *reloader)
     try:
         version = server_of(scene, model).reload(model.name, args["alias"])
     except Foreign as problem:
-        if problem.reason in _PASSING:
+        if problem.reason in PASSING:
             return _after_unclear_reload(scene, plan, problem)
         return Seen(outcome=Outcome.FAILED, detail=_behind(scene, plan, problem.sentence))
-    if version != args["to"]:
+    if version not in _names(args):
         text = (
             f"The server loaded {shown(version)} instead of {shown(args['to'])}: {args['alias']} was moved meanwhile."
         )
         return Seen(outcome=Outcome.FAILED, detail=f"{text} Look at the registry and ask again.")
     return Seen(outcome=Outcome.DONE, detail=f"The model server loaded {shown(version)}.")
+
+
+def _restart(scene: Scene, plan: Plan, reloader: Reloads, name: str) -> Seen:
+    """Make something else load the server anew. What it serves then is for the proof to say."""
+    try:
+        return Seen(outcome=Outcome.DONE, detail=reloader.make_load(name))
+    except Foreign as problem:
+        if problem.reason in PASSING:
+            return _after_unclear_reload(scene, plan, problem)
+        return Seen(outcome=Outcome.FAILED, detail=_behind(scene, plan, problem.sentence))
 
 
 def _after_unclear_reload(scene: Scene, plan: Plan, problem: Foreign) -> Seen:
@@ -171,7 +167,7 @@ def _reloaded(scene: Scene, plan: Plan) -> Seen:
         # Nothing was loaded by a server that is not there, and a reload may be asked for twice: so not "unknown".
         return Seen(outcome=Outcome.NOT_YET, detail=_behind(scene, plan, problem.sentence))
     loaded = served.loaded_at.isoformat() if served.loaded_at else ""
-    if served.version == args["to"] and (args["served"] != args["to"] or loaded != args.get("loaded_at", "")):
+    if served.version in _names(args) and (args["served"] != args["to"] or loaded != args.get("loaded_at", "")):
         return Seen(outcome=Outcome.DONE, detail=f"The model server loaded {shown(served.version)}.")
     return Seen(
         outcome=Outcome.NOT_YET, detail=f"The model server still serves {shown(served.version)}, as loaded before."
@@ -190,14 +186,19 @@ def _behind(scene: Scene, plan: Plan, why: str) -> str:
     return f"{state}: {why} Next: /mlops reload {model.name}{back}."
 
 
+def _names(args: Mapping[str, str]) -> set[str]:
+    """What the server may call the wanted version: by its number, or by the name of the second place."""
+    return {args["to"], args.get("record_to", args["to"])}
+
+
 def _served_now(scene: Scene, plan: Plan) -> Seen:
     args, model = _args(plan), profile_of(scene)
     served = server_of(scene, model).served(model.name)
-    if served.version == args["to"]:
+    if served.version in _names(args):
         return Seen(
             outcome=Outcome.DONE, detail=f"The model server itself says that it serves {shown(served.version)}."
         )
-    if served.version in {args["from"], args["served"]}:
+    if served.version in {args["from"], args["served"], args.get("record_from", "")}:
         return Seen(outcome=Outcome.NOT_YET, detail=f"The model server still serves {shown(served.version)}.")
     text = f"The model server serves {shown(served.version)}, not {shown(args['to'])}: somebody else loaded it."
     return Seen(outcome=Outcome.FAILED, detail=f"{text} Look at the registry and ask again.")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.policy import ModelProfile, System
 from bot.ports import Foreign, ModelVersion, Refusal, Scene
 from handlers._history import on_grid, step_for
 from handlers._look import listed, metrics_of, profile_of, registry_of, server_of, shown, start_of
-from handlers.actions import _serving
+from handlers.actions import _pointer, _serving
 
 READY = "READY"
 
@@ -25,10 +25,13 @@ class Target:
     loaded_at: str
     versions: tuple[ModelVersion, ...]  # newest first
     trouble: tuple[str, ...] = ()  # what could not be read
+    recorded: str = ""  # what the second place says, "" for nothing, or where there is no second place
 
     def find(self, version: str) -> ModelVersion | None:
-        """The registered version of that name."""
-        return next((one for one in self.versions if one.version == version), None)
+        """The registered version of that name; people may leave out the "v" of "v1.2.0"."""
+        return next(
+            (one for wanted in (version, f"v{version}") for one in self.versions if one.version == wanted), None
+        )
 
 
 def unknown_model(word: str, system: System) -> str:
@@ -37,6 +40,12 @@ def unknown_model(word: str, system: System) -> str:
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else f"{system.name} has {listed(names) or 'no models'}."
     return f"{system.name} has no model “{word[:60]}”. {hint}"
+
+
+def no_version(target: Target, wanted: str) -> str:
+    """Why a version cannot be gone to: it is not registered."""
+    known = listed(shown(one.version) for one in target.versions[:8])
+    return f"{target.model.name} has no version {shown(wanted)} in the registry. It has {known or 'none at all'}."
 
 
 def example_model(system: System) -> str:
@@ -54,24 +63,69 @@ def read_target(scene: Scene) -> Target | Refusal:
             why=f"The registry has no alias “{model.alias}” for {model.name}, so nothing says what is in production. "
             "Set it in the registry, then ask again."
         )
-    versions = tuple(registry.versions(model.name))
+    target = Target(
+        model=model, current=current, served="", loaded_at="", versions=tuple(registry.versions(model.name)),
+        recorded=_recorded(scene, model),
+    )  # fmt: skip
     try:
         served = server_of(scene, model).served(model.name)
     except Foreign as problem:
-        return Target(
-            model=model, current=current, served="", loaded_at="", versions=versions, trouble=(problem.sentence,)
-        )
+        return replace(target, trouble=(problem.sentence,))
     loaded = served.loaded_at.isoformat() if served.loaded_at else ""
-    return Target(model=model, current=current, served=served.version, loaded_at=loaded, versions=versions)
+    return replace(target, served=_as_registered(target, served.version), loaded_at=loaded)
+
+
+def _recorded(scene: Scene, model: ModelProfile) -> str:
+    place = _pointer.record_of(scene, model)
+    return "" if place is None or model.record is None else place.alias(model.name, model.record.pointer) or ""
+
+
+def _as_registered(target: Target, served: str) -> str:
+    """The registry's number of the version, where the server calls it by the name that its tag holds."""
+    if target.model.record is None or target.find(served) is not None:
+        return served
+    tag = target.model.record.tag
+    return next((one.version for one in target.versions if tag and one.tags.get(tag) == served), served)
+
+
+def move_args(scene: Scene, target: Target, to: ModelVersion) -> tuple[dict[str, str], tuple[str, ...]] | Refusal:
+    """What the steps of a move need, with warnings. Refuses when registry and second place do not fit together."""
+    model = target.model
+    args = {
+        "model": model.name, "alias": model.alias, "from": target.current, "to": to.version, "served": target.served,
+        "loaded_at": target.loaded_at, "signals": ",".join(broken_signals(scene, model)),
+    }  # fmt: skip
+    if model.record is None:
+        return args, ()
+    current, tag, place = target.find(target.current), model.record.tag, model.record.backend
+    known = {one.version: one.tags.get(tag, "") if tag else one.version for one in (current, to) if one is not None}
+    for number, name in known.items():
+        if not name:
+            return Refusal(
+                why=f"{shown(number)} of {model.name} has no tag “{tag}”, the name that “{place}” knows it by. "
+                "Set the tag in the registry, then ask again."
+            )
+    args |= {"record_from": target.recorded, "record_to": known[to.version]}
+    if target.recorded in known.values():
+        return args, ()
+    if target.recorded and not any(sign.isspace() for sign in target.recorded):
+        return Refusal(
+            why=f"“{place}” says that {model.record.pointer} is {target.recorded}, the registry says "
+            f"{known.get(target.current, shown(target.current))}: the two disagree. Find out which of them is right, "
+            "correct the other, then ask again."
+        )
+    now = f"says {target.recorded}" if target.recorded else "says nothing"
+    return args, (f"“{place}” {now}. Afterwards it will say {args['record_to']} alone.",)
 
 
 def facts(target: Target, to: str) -> dict[str, str]:
     """What an approval relies on: if any of it changes, the plan is void."""
-    found = target.find(to)
+    found, record = target.find(to), target.model.record
     return {
         f"alias {target.model.alias}": target.current,
         "served": target.served or _serving.SILENT,
         "target status": found.status if found is not None else "gone",
+        **({f"{record.pointer} in {record.backend}": target.recorded or "nothing"} if record is not None else {}),
     }
 
 

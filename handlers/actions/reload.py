@@ -53,7 +53,7 @@ class Reload:
             because = f"{model.alias} points at {shown(to)}, the server says: {served}."
         return Draft(
             title=f"Reload {model.name} ({shown(to)})", from_=served, to=shown(to), because=because,
-            steps=_serving.steps(model, args, moves=False), inverse={},
+            steps=_serving.steps(scene, model, args, moves=False), inverse={},
             inverse_text="none: a reload is not undone; roll back if the loaded version is bad",
             fingerprint=facts(target, to), args=args, tier="light", blast=blast(scene, model),
             warnings=tuple(warnings_of(target)), watch_for=model.watch_for,

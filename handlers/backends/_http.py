@@ -64,8 +64,11 @@ def call(
     who: str,
     limit_s: float,
     query: Mapping[str, str] | None = None,
+    body: str | None = None,
 ) -> Answer:
     """Make one call that ends within `limit_s`, whatever the other side does. Redirects are not followed.
+
+    `body` is JSON text.
 
     Raises Foreign("unreachable", "timeout" or "invalid"); `happened` is False when the request surely was not taken.
     """
@@ -73,9 +76,18 @@ def call(
 
     deadline = time.monotonic() + limit_s
     place = f"{who} at {where(url)}"
+    data = body.encode() if body is not None else None
+    headers = {"Content-Type": "application/json"} if body is not None else None
     try:
         with session.request(
-            method, url, params=query, timeout=(min(CONNECT_S, limit_s), limit_s), allow_redirects=False, stream=True
+            method,
+            url,
+            params=query,
+            data=data,
+            headers=headers,
+            timeout=(min(CONNECT_S, limit_s), limit_s),
+            allow_redirects=False,
+            stream=True,
         ) as answer:
             return Answer(status=answer.status_code, data=decoded(read_body(answer, deadline, place)))
     except requests.ConnectTimeout:

@@ -18,8 +18,9 @@ from bot.model import (
     Severity,
     Subject,
 )
-from bot.policy import Bound, ModelProfile, System
-from bot.ports import Foreign, ModelVersion, Move, Sample, Scene, Series, Served
+from bot.policy import Bound, ModelProfile, RecordProfile, System
+from bot.policy.gate import Evaluation, Gate, Smoke
+from bot.ports import Foreign, ModelVersion, Move, Prediction, Sample, Scene, Series, Served
 
 NOW = datetime(2026, 3, 4, 14, 35, 0, tzinfo=UTC)
 MODEL = "intent_classifier"
@@ -50,6 +51,13 @@ class FakeRegistry:
     trouble: dict[str, Foreign] = field(default_factory=dict)
     moves_though_lost: bool = False  # the answer of move_alias is lost after the change
     moved: list[tuple[str, str]] = field(default_factory=list)
+    recorded: dict[str, Evaluation] = field(default_factory=dict)  # version → what its run recorded
+
+    def evaluation(self, model: str, version: ModelVersion) -> Evaluation:
+        self._may("evaluation", model)
+        if version.version not in self.recorded:
+            raise Foreign("not_found", f"There is no run of version {version.version}.", happened=False)
+        return self.recorded[version.version]
 
     def _may(self, what: str, model: str) -> None:
         if what in self.trouble:
@@ -94,6 +102,13 @@ class FakeServer:
     trouble: dict[str, Foreign] = field(default_factory=dict)
     healthy: tuple[bool, str] = (True, "ok")
     reloads: int = 0
+    answer: Prediction = field(default_factory=lambda: Prediction(status=200, data={}, took=timedelta(milliseconds=7)))
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def predict(self, path: str, body: str, limit: timedelta) -> Prediction:
+        self._may("predict")
+        self.asked.append((path, body))
+        return self.answer
 
     def _may(self, what: str) -> None:
         if what in self.trouble:
@@ -172,6 +187,11 @@ class World:
     bounds: tuple[Bound, ...] = (ACCURACY,)
     served_query: str = SERVED
     plans: tuple[Plan, ...] = ()
+    gate: Gate | None = None
+    smoke: tuple[Smoke, ...] = ()
+    record: RecordProfile | None = None
+    reload: str = ""
+    more: dict[str, object] = field(default_factory=dict)  # further backends
     server: FakeServer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -208,6 +228,10 @@ class World:
             alias="champion",
             bounds=self.bounds,
             served_query=self.served_query,
+            gate=self.gate,
+            smoke=self.smoke,
+            record=self.record,
+            reload=self.reload,
             proven_after=timedelta(minutes=5),
         )
 
@@ -216,7 +240,7 @@ class World:
         return System(name="playground", services=("intent-server",), models=(self.profile,))
 
     def scene(self, *, now: datetime = NOW, **more: object) -> Scene:
-        backends = {"registry": self.registry, "server": self.server, "metrics": self.metrics}
+        backends = {"registry": self.registry, "server": self.server, "metrics": self.metrics, **self.more}
         scene = Scene(
             now=now,
             system=self.system,
