@@ -8,7 +8,8 @@ takes a third of a second.
 A specification: `title`, `axis` (label with unit), `points` [[seconds since 1970, value], …], `bounds` [{value,
 label}], `marks` [{at, label, style: "start" or "change"}]; or, for two things side by side, `title`, `names` [of the
 two] and `bars` [{label, values: [of the two]}], each with a scale of its own. Nothing is told by colour alone: lines
-differ in dashes, bars in hatching, and both carry words.
+differ in dashes, bars in hatching, and both carry words. One with `rota` is a picture of who is on call: see
+`bot.rota_chart`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot.ports import Foreign
+from bot.rota_chart import draw_rota
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,6 +159,9 @@ def draw(specification: Mapping[str, Any]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    if "rota" in specification:
+        draw_rota(specification, _text)
+        return
     bars = specification.get("bars")
     points = [] if bars else _points(specification.get("points"))
     figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, layout="constrained")

@@ -6,8 +6,10 @@ import argparse
 import getpass
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -313,6 +315,9 @@ def _run(given: argparse.Namespace) -> int:
         if reply.later is not None:
             reply = reply.later()
             print(for_terminal(reply.text))
+            if reply.picture:
+                kept = shutil.copy(reply.picture, tempfile.mkdtemp(prefix="mlops-"))
+                print(f"The picture is {kept}")
     finally:
         bot.worker.close()
         bot.store.close()

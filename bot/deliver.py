@@ -219,14 +219,14 @@ class Deliverer:
     def _redirect(self, job: Job, code: str) -> None:
         """Slack will never take it there: the catch-all gets it; if that fails too it is dead, visibly."""
         now = self._engine.now()
-        incident = self._store.incident(job.incident_id)
+        incident = self._store.incident(job.incident_id) if job.incident_id else None
         following = self._next_address(job, incident) if incident else ""
         if following:
             self._store.redirect(job, now, following, code)
             return
         self._store.dead(job, now, code)
-        if incident is not None:
-            self._engine.note_undelivered(incident.id, job.kind, job.target, code)
+        if incident is not None or not job.incident_id:
+            self._engine.note_undelivered(job.incident_id, job.kind, job.target, code)
 
     def _next_address(self, job: Job, incident: Incident) -> str:
         """Where a page or headline goes that Slack refuses: the next of the catch-all, for a page at last the channel.
@@ -248,10 +248,10 @@ class Deliverer:
         return next(iter(ways[tried + 1 :]), "")
 
     def _message(self, job: Job) -> Message | None:
+        if not job.incident_id:  # it belongs to none: a gap in a rotation, a word to who stands in
+            return self._render.note(dict(job.payload))
         incident = self._store.incident(job.incident_id)
-        if incident is None:
-            return None
-        return self._rendered(job, incident)
+        return self._rendered(job, incident) if incident is not None else None
 
     def _rendered(self, job: Job, incident: Incident) -> Message:
         now, policy = self._engine.now(), self._engine.policy

@@ -21,6 +21,7 @@ from bot.events import Event
 from bot.model import SYSTEM, Alert, Incident, IncidentKind, Severity, Subject, Who
 from bot.policy import Policy
 from bot.policy.approval import refuse
+from bot.roster import Roster
 from bot.runbook import Runbook, choose
 from bot.store import Conflict, Store, StoreDown, Timer, Tx
 
@@ -81,10 +82,19 @@ class Engine:
         self, store: Store, policy: Policy, now: Callable[[], datetime], runbooks: Sequence[Runbook] = ()
     ) -> None:
         self.store = store
-        self.policy = policy
+        self.roster = Roster(store, policy, now)
         self.now = now
         self.runbooks = tuple(runbooks)
         self.work_to_do = threading.Event()  # set after each commit, so that nothing waits for the next tick
+
+    @property
+    def policy(self) -> Policy:
+        """The rules in force, with who is on call as people and calendars say."""
+        return self.roster.policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self.roster.replace(policy)
 
     def apply(self, incident_id: str, event: Event | MakeEvent, *, key: str = "") -> Decision:
         """Decide one event of an incident and store the decision.
@@ -111,7 +121,7 @@ class Engine:
             tx.lock_key(key)
             found = tx.incident_for_key(key, now, timedelta(0))
             event = declared(found.id if found else tx.next_id("INC"))
-            decision = decide(found, event, now, self.policy)
+            decision = decide(found, event, now, self.roster.inside(tx, now))
             tx.save(decision, now)
         self._tell(decision)
         return decision
@@ -125,11 +135,11 @@ class Engine:
         with self.store.begin() as tx:
             if key and not tx.once(key, now):
                 return Decision(incident=None, effects=(), why=DUPLICATE)
-            opened = decide(None, declared(tx.next_id("INC")), now, self.policy)
+            opened = decide(None, declared(tx.next_id("INC")), now, self.roster.inside(tx, now))
             tx.save(opened, now)
             if opened.incident is None:
                 return opened
-            decision = decide(opened.incident, asked(Facts(tx, now), opened.incident), now, self.policy)
+            decision = decide(opened.incident, asked(Facts(tx, now), opened.incident), now, self.roster.inside(tx, now))
             tx.save(decision, now)
         self._tell(decision)
         return decision
@@ -276,8 +286,10 @@ class Engine:
             incident = tx.incident(incident_id)
             made = event(Facts(tx, now), incident) if callable(event) and incident is not None else event
             if callable(made):
-                return decide(None, ev.Noted(by=Who(team_id="-", user_id="-"), text=""), now, self.policy)
-            decision = decide(incident, made, now, self.policy)
+                return decide(
+                    None, ev.Noted(by=Who(team_id="-", user_id="-"), text=""), now, self.roster.inside(tx, now)
+                )
+            decision = decide(incident, made, now, self.roster.inside(tx, now))
             tx.save(decision, now)
         return decision
 
@@ -300,7 +312,7 @@ class Engine:
         with self.store.begin() as tx:
             if not tx.take_timer(timer.id, now):
                 return False
-            decision = decide(tx.incident(timer.incident_id), event, now, self.policy)
+            decision = decide(tx.incident(timer.incident_id), event, now, self.roster.inside(tx, now))
             tx.save(decision, now)
         self._tell(decision)
         return True
@@ -319,7 +331,7 @@ class Engine:
 
     def _fired(self, tx: Tx, firing: list[Incoming], truncated: int, now: datetime) -> str:
         first = firing[0]
-        found = tx.incident_for_key(first.key, now, self.policy.system(first.subject.system).reopen_within)
+        found = tx.incident_for_key(first.key, now, self.roster.base.system(first.subject.system).reopen_within)
         incident_id = found.id if found else tx.next_id("INC")
         tx.attach_alerts([item.alert for item in firing], incident_id)
         self._save_change(tx, found, incident_id, firing, truncated, now)
@@ -335,7 +347,7 @@ class Engine:
             firing=firing, total=total, truncated=truncated, links=first.links,
             runbook=self._runbook(first.subject.system, first.alert),
         )  # fmt: skip
-        tx.save(decide(found, event, now, self.policy), now)
+        tx.save(decide(found, event, now, self.roster.inside(tx, now)), now)
 
     def _runbook(self, system: str, alert: Alert) -> str:
         chosen = choose(self.runbooks, system, alert.labels)

@@ -141,6 +141,15 @@ class Unsubscribed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PersonPaged:
+    """Somebody wants one person to look at it now."""
+
+    by: Who
+    to: Who
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimerDue:
     """A timer of this incident fell due. `epoch` and `number` are what it was set for."""
 
@@ -268,5 +277,5 @@ Event = (
     AlertsChanged | Declared | Acknowledged | Unacknowledged | Assigned | SeverityChanged | Snoozed | Resolved
     | Reopened | Noted | EscalateClicked | TimerDue | FindingReported | DiagnosticsAsked | ActionRequested | PlanDrawn
     | PlanRefused | ApproveClicked | RejectClicked | TargetReread | StepBegun | StepObserved | Unattended | RunbookAsked
-    | StillOnIt | HoldsChanged | Subscribed | Unsubscribed
+    | StillOnIt | HoldsChanged | Subscribed | Unsubscribed | PersonPaged
 )  # fmt: skip

@@ -150,6 +150,12 @@ class Worker:
 
     # plans
 
+    def picture(self, specification: Mapping[str, object]) -> str:
+        """Path of a drawn picture. Raises Foreign when there is none."""
+        if self._draw is None:
+            raise Foreign("unavailable", "No picture: nothing here draws pictures.")
+        return self._draw(specification)
+
     def _draw_plan(self, job: Job, incident: Incident) -> None:
         plan = incident.plan(str(job.payload["plan_id"]))
         if plan is None or plan.is_ended or plan.draft is not None:

@@ -16,6 +16,7 @@ from bot.decide import owner as on_owner
 from bot.decide import plan as on_plan
 from bot.decide import subscribers as on_subscribers
 from bot.decide.alerts import alerts_changed
+from bot.decide.paging import person_paged
 from bot.decide.results import PERSON_CAP, told
 from bot.effects import Decision, Why
 from bot.events import Event
@@ -82,6 +83,8 @@ def _of_incident(incident: Incident, event: Event, now: datetime, policy: Policy
             return _timer_due(incident, event, now, policy)
         case ev.StillOnIt() | ev.HoldsChanged() | ev.Subscribed() | ev.Unsubscribed() | ev.RunbookAsked():
             return _around(incident, event, now, policy)
+        case ev.PersonPaged():
+            return person_paged(incident, event, now, policy)
         case _:
             return on_plan.decide_plan(incident, event, now, policy)
 

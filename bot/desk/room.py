@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from bot import events as ev
 from bot.desk.reply import Asker, Reply, head, line, told, why_of
 from bot.engine import Engine
 from bot.model import Finding, Incident, IncidentState, Plan, Subject
-from bot.policy import Policy, System
+from bot.policy import Person, Policy, System
+from bot.policy.calendar import zone_named
+from bot.policy.rota import Rota
 from bot.ports import Action, Diagnostic, Foreign, Scene
 from bot.store import Store
 from bot.words import harmless, spoken
@@ -44,6 +47,22 @@ class Room:
         """A line of the audit with people's names in place of their ids."""
         names = {person.who.user_id: f"@{person.key}" for person in self.policy.people}
         return _ADDRESS.sub(lambda found: names.get(found[2], found[2]), text)
+
+    def person(self, key: str) -> Person | None:
+        """Whom a person typed: by Slack id or by key."""
+        return self.policy.by_key(key) or next((one for one in self.policy.people if one.who.user_id == key), None)
+
+    def stranger(self, key: str) -> str:
+        """That nobody of this name is listed, and who is."""
+        known = [one.key for one in self.policy.people]
+        said = f"I don't know “{harmless(key, 40)}”.{cmd.nearest(key, known)} " if key else ""
+        return f"{said}People: {', '.join(f'@{one}' for one in known[:10]) or 'none'}."
+
+    def zone_of(self, asker: Asker, rotas: Sequence[Rota] = ()) -> ZoneInfo:
+        """The zone in which times that somebody types are meant: their own, else the rotation's, else UTC."""
+        person = self.policy.person(asker.who)
+        names = [person.zone if person else "", *(layer.zone for rota in rotas for layer in rota.layers[:1]), "UTC"]
+        return next(zone for name in names if name and (zone := zone_named(name)) is not None)
 
     def systems(self) -> str:
         """The systems there are, as a sentence."""

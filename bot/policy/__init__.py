@@ -20,6 +20,8 @@ class Person:
     who: Who
     roles: frozenset[str] = frozenset()  # "oncall", "engineer", "manager", "director", …
     shell_user: str = ""  # login name that may act as this person with `mlops-bot run`
+    zone: str = ""  # IANA name; times they type are meant in it, "" for the rotation's
+    email: str = ""  # in lower case; by it a calendar's events name them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +291,7 @@ class Policy:
         for entry in system.oncall:
             one = self._rota(entry)
             layers = () if one is None else (layer for layer in one.layers if not rota.fault(layer))
-            found += [key for layer in layers for key in layer.people] if entry.startswith(_ROTA) else [entry]
+            found += [key for layer in layers for key in layer.everybody] if entry.startswith(_ROTA) else [entry]
         return tuple(dict.fromkeys(found))
 
     def _rota(self, entry: str) -> rota.Rota | None:

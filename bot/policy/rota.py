@@ -38,16 +38,32 @@ _CHUNK, _HORIZON = 28 * DAY, 400 * DAY  # of the search for the next hand-over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """One person on call without interruption."""
+
+    person: str
+    start_at: datetime
+    end_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """People who take turns."""
+    """People who take turns, or a calendar that says who it is when."""
 
     name: str
-    people: tuple[str, ...]  # person keys, in the order of their turns
-    starts_on: date  # the first turn begins on this day at the hand-over time; a week's rota hands over on its weekday
-    zone: str  # IANA name
+    people: tuple[str, ...] = ()  # person keys, in the order of their turns
+    starts_on: date = date(1971, 1, 1)  # the first turn begins on this day at the hand-over time
+    zone: str = "UTC"  # IANA name
     hand_over: time = time(9)
     every: timedelta = WEEKLY  # the length of a turn, in wall-clock time
     windows: tuple[Window, ...] = ()  # the hours it is limited to; empty: always
+    calendar: bool = False  # its shifts are `entries`, and nobody takes turns
+    entries: tuple[Shift, ...] = ()  # what its calendar says, in order and apart from each other
+
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """Keys of the people who have it at some time."""
+        return (*self.people, *dict.fromkeys(one.person for one in self.entries))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +83,6 @@ class Rota:
     layers: tuple[Layer, ...] = ()  # the first wins
     overrides: tuple[Override, ...] = ()  # in the order they were made; the last wins
     may_have_gaps: bool = False  # meant to cover some hours only
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
-    """One person on call without interruption."""
-
-    person: str
-    start_at: datetime
-    end_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +180,7 @@ def layer_shifts(layer: Layer, start: datetime, end: datetime) -> tuple[Shift, .
     zone = zone_named(layer.zone)
     if zone is None or fault(layer):
         return ()
-    turns = _turns(layer, start, end)
+    turns = _entries(layer, start, end) if layer.calendar else _turns(layer, start, end)
     if not layer.windows:
         return _merged_shifts(turns)
     return _merged_shifts(_within(turns, open_spans(layer.windows, zone, start, end)))
@@ -181,7 +188,7 @@ def layer_shifts(layer: Layer, start: datetime, end: datetime) -> tuple[Shift, .
 
 def fault(layer: Layer) -> str:
     """What makes the layer impossible, as "what; what to do"; "" when nothing does."""
-    if not layer.people:
+    if not layer.people and not layer.calendar:
         return "nobody is in it; list at least one person under `people`"
     if zone_named(layer.zone) is None:
         return f'the zone "{layer.zone[:60]}" is not known; use an IANA name such as Europe/Berlin or UTC'
@@ -199,8 +206,10 @@ def fault(layer: Layer) -> str:
 def hand_overs(layer: Layer, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Wall-clock time and instant of each hand-over from `start` to `end`, the first turn's beginning included.
 
-    Expects a layer without a fault.
+    Expects a layer without a fault. A calendar has no hand-over time of its own.
     """
+    if layer.calendar:
+        return
     number = max(_turn_about(layer, start), -1)
     while (at := _begins_at(layer, number + 1)) < end:
         number += 1
@@ -220,6 +229,14 @@ def _turns(layer: Layer, start: datetime, end: datetime) -> Iterator[tuple[str, 
             yield layer.people[number % len(layer.people)], span
         begins_at = ends_at
         number += 1
+
+
+def _entries(layer: Layer, start: datetime, end: datetime) -> Iterator[tuple[str, Span]]:
+    """What the calendar says within the two instants."""
+    for one in layer.entries:
+        span = Span(start_at=max(one.start_at, start.astimezone(UTC)), end_at=min(one.end_at, end.astimezone(UTC)))
+        if span.end_at > span.start_at:
+            yield one.person, span
 
 
 def _turn_about(layer: Layer, at: datetime) -> int:

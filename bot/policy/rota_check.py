@@ -11,14 +11,13 @@ from datetime import UTC, datetime, timedelta
 
 from bot.policy.calendar import (
     DAY,
-    Span,
     comes_twice,
     first_instant,
     is_jumped_over,
-    wall_clock,
     zone_named,
 )
 from bot.policy.rota import Layer, Rota, fault, gaps, hand_overs, layer_shifts
+from bot.policy.rota_words import day_words, length_words, span_words
 
 _YEAR = 366 * DAY  # how far ahead changes of the clock are looked for
 
@@ -99,8 +98,8 @@ def _of_clock_changes(layer: Layer, start: datetime) -> Iterator[str]:
     jumped = next((wall for wall in walls if is_jumped_over(wall, zone)), None)
     doubled = next((wall for wall in walls if comes_twice(wall, zone)), None)
     kinds = [
-        f"does not exist on {_day(jumped)}" if jumped else "",
-        f"comes twice on {_day(doubled)}" if doubled else "",
+        f"does not exist on {day_words(jumped)}" if jumped else "",
+        f"comes twice on {day_words(doubled)}" if doubled else "",
     ]
     said = " and ".join(kind for kind in kinds if kind)
     if said:
@@ -126,23 +125,6 @@ def _of_gaps(rota: Rota, start: datetime, days: int) -> Iterator[str]:
     more = {1: "", 2: ", and once more"}.get(len(found), f", and {len(found) - 1} more times")
     total = sum((one.length for one in found), timedelta(0))
     yield (
-        f"nobody is on call from {_span(found[0], rota.layers[0].zone)}{more} in the next {days} days "
-        f"({_hours(total)} in all); add a layer below, widen the hours, or say `gaps: allowed`"
+        f"nobody is on call from {span_words(found[0], rota.layers[0].zone)}{more} in the next {days} days "
+        f"({length_words(total)} in all); add a layer below, widen the hours, or say `gaps: allowed`"
     )
-
-
-def _span(span: Span, zone_name: str) -> str:
-    zone = zone_named(zone_name)
-    if zone is None:
-        return f"{span.start_at:%a} {_day(span.start_at)}"
-    begin, finish = wall_clock(span.start_at, zone), wall_clock(span.end_at, zone)
-    shown = f"{finish:%H:%M}" if begin.date() == finish.date() else f"{_day(finish)} {finish:%H:%M}"
-    return f"{_day(begin)} {begin:%H:%M} to {shown} ({zone_name})"
-
-
-def _day(at: datetime | None) -> str:
-    return "" if at is None else f"{at:%a} {at.day} {at:%b %Y}"
-
-
-def _hours(span: timedelta) -> str:
-    return f"{span / timedelta(hours=1):.4g} h"

@@ -229,7 +229,7 @@ def stats(connection: Connection, now: datetime) -> QueueStats:
 def _new_row(wanted: Wanted, now: datetime, due_at: datetime) -> dict[str, object]:
     ranks = _PRIORITY if wanted.lane == "slack" else _WORK_PRIORITY
     return {
-        "id": wanted.id, "incident_id": wanted.incident_id, "lane": wanted.lane, "kind": wanted.kind,
+        "id": wanted.id, "incident_id": wanted.incident_id or None, "lane": wanted.lane, "kind": wanted.kind,
         "payload": write_json(wanted.payload), "target": clean(wanted.target), "template": wanted.template,
         "state": DeliveryState.PENDING, "priority": ranks.get(wanted.kind, max(ranks.values())), "not_before": due_at,
         "armed_at": due_at, "created_at": now,

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from bot.audit import AuditLine
 from bot.model import Incident
+from bot.policy.roster import CalendarCopy, Entry, StandIn
 from bot.ports import Move
-from bot.store import chain, incidents, ledger, outbox, schema, timers
+from bot.store import chain, incidents, ledger, outbox, roster, schema, timers
 from bot.store.database import Database
 from bot.store.documents import clean
 from bot.store.records import AlertRow, Debt, Job, Overdue, Quarantined, QueueStats, Timer
@@ -136,6 +137,43 @@ class Store:
         with self._database.read() as connection:
             return outbox.place(connection, outbox.place_id(incident_id, what))
 
+    # who is on call by word of people and calendars
+
+    def stand_ins(self, since: datetime) -> tuple[StandIn, ...]:
+        """Stand-ins that end after that time and were not cancelled, in the order they were made."""
+        with self._database.read() as connection:
+            return roster.stand_ins(connection, since)
+
+    def calendars(self) -> dict[str, CalendarCopy]:
+        """The last good copy of each calendar, by rotation/layer."""
+        with self._database.read() as connection:
+            return roster.copies(connection)
+
+    def calendar_marks(self) -> dict[str, tuple[datetime | None, datetime | None, str]]:
+        """By which each copy is known to have changed, without reading it."""
+        with self._database.read() as connection:
+            return roster.marks(connection)
+
+    def calendar_body(self, name: str) -> str:
+        """The text of the last good copy, "" while there is none."""
+        with self._database.read() as connection:
+            return roster.body(connection, name)
+
+    def take_calendar(self, name: str, now: datetime, before: datetime) -> bool:
+        """Whether this caller reads the calendar now: nobody has tried since `before`, and now this one has."""
+        with self._database.write() as connection:
+            return roster.take_turn(connection, name, now, before)
+
+    def keep_calendar(self, name: str, body: str, entries: tuple[Entry, ...], now: datetime) -> None:
+        """A calendar was read: this is its last good copy."""
+        with self._database.write() as connection:
+            roster.keep_copy(connection, name, body, entries, now)
+
+    def keep_older_calendar(self, name: str, entries: tuple[Entry, ...] | None, error: str, now: datetime) -> None:
+        """A calendar could not be read; the last good copy stays. `entries`: that copy's, laid out anew."""
+        with self._database.write() as connection:
+            roster.keep_older(connection, name, entries, error, now)
+
     # timers
 
     def due_timers(self, now: datetime, limit: int = 200) -> list[Timer]:
@@ -232,6 +270,7 @@ class Store:
                 ledger.forget_keys(connection, before)
                 + timers.remove_ended(connection, before)
                 + outbox.remove_settled(connection, before)
+                + roster.forget_stand_ins(connection, before)
             )
 
     def queue_stats(self, now: datetime) -> QueueStats:

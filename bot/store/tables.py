@@ -241,6 +241,37 @@ freeze = Table(
     Column("reason", Text, nullable=False),
 )  # fmt: skip
 
+# Who is on call because a person said so; the one that was made last wins.
+stand_in = Table(
+    "stand_in", metadata,
+    Column("seq", _RowId, primary_key=True, autoincrement=True),  # the order in which they were made
+    Column("id", Text, nullable=False),
+    Column("rotation", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("start_at", Moment, nullable=False),
+    Column("end_at", Moment, nullable=False),
+    Column("team_id", Text, nullable=False),  # of who asked for it
+    Column("user_id", Text, nullable=False),
+    _words("name"),
+    Column("made_at", Moment, nullable=False),
+    Column("cancelled_at", Moment),
+    _words("cancelled_by"),
+)  # fmt: skip
+Index("uq_stand_in_id", stand_in.c.id, unique=True)
+Index("ix_stand_in_end_at", stand_in.c.end_at)
+
+# The last good copy of a calendar: its text, and the events of the coming weeks with their repeats laid out.
+calendar_copy = Table(
+    "calendar_copy", metadata,
+    Column("name", Text, primary_key=True),  # rotation/layer
+    _words("body"),
+    Column("entries", Text, nullable=False, server_default=text("'[]'")),
+    Column("fetched_at", Moment),
+    Column("laid_out_at", Moment),
+    Column("tried_at", Moment, nullable=False),
+    _words("error"),
+)  # fmt: skip
+
 # What was in production and changed.
 move = Table(
     "move", metadata,

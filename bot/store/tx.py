@@ -30,8 +30,9 @@ from bot.effects import (
     TellSubscriber,
 )  # fmt: skip
 from bot.model import Alert, Incident, Who, canonical
+from bot.policy.roster import CalendarCopy, StandIn
 from bot.ports import Move
-from bot.store import chain, incidents, ledger, outbox, timers
+from bot.store import chain, incidents, ledger, outbox, roster, timers
 from bot.store.database import lock_words
 from bot.store.documents import clean
 from bot.store.records import Merge
@@ -137,6 +138,40 @@ class Tx:
     def review_debt(self, plan_id: str, by: Who, now: datetime) -> bool:
         """Somebody else reviewed it; False when there is none open or it is their own."""
         return ledger.review_debt(self._connection, clean(plan_id), by, now)
+
+    # who is on call by word of people and calendars
+
+    def lock_rotation(self, name: str) -> None:
+        """Until the end of this transaction, let nobody else change who stands in for whom there."""
+        lock_words(self._connection, clean(f"rotation {name}"))
+
+    def add_stand_in(self, one: StandIn) -> None:
+        """Keep a stand-in."""
+        roster.add_stand_in(self._connection, one)
+
+    def cancel_stand_in(self, which: str, now: datetime, by: Who) -> StandIn | None:
+        """End a stand-in; None when there is none that is not over."""
+        return roster.cancel_stand_in(self._connection, which, now, by)
+
+    def stand_ins(self, since: datetime) -> tuple[StandIn, ...]:
+        """Stand-ins that end after that time, in the order they were made."""
+        return roster.stand_ins(self._connection, since)
+
+    def calendar_marks(self) -> dict[str, tuple[datetime | None, datetime | None, str]]:
+        """By which each calendar's copy is known to have changed."""
+        return roster.marks(self._connection)
+
+    def calendars(self) -> dict[str, CalendarCopy]:
+        """The last good copy of each calendar."""
+        return roster.copies(self._connection)
+
+    def announce(self, row_id: str, target: str, text: str, now: datetime) -> None:
+        """A message that belongs to no incident, sent once: the same id is the same message."""
+        row = outbox.Wanted(
+            id=row_id, incident_id="", lane="slack", kind="digest", payload={"text": text, "by": ""}, target=target,
+            template="note",
+        )  # fmt: skip
+        outbox.add_once(self._connection, row, now)
 
     # timers, moves, the audit
 

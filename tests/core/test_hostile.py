@@ -143,6 +143,7 @@ def test_people_who_type_hostile_text(text: str) -> None:
         ev.Acknowledged(by=replace(MALLORY, name=text)),
         ev.DiagnosticsAsked(by=who, names=(text,) * 1000),
         ev.RunbookAsked(by=who, name=text),
+        ev.PersonPaged(by=who, to=replace(ALICE, name=text), reason=text),
         ev.Resolved(by=who, note=text),
         ev.Reopened(by=who),
     ])  # fmt: skip
@@ -252,6 +253,7 @@ def _every_event() -> Iterator[Event]:
             ev.SeverityChanged(by=who, to=Severity.P3, reason=""), ev.Snoozed(by=who, until=at(9)), ev.Resolved(by=who),
             ev.Reopened(by=who), ev.Noted(by=who, text=""), ev.EscalateClicked(by=who, epoch=1),
             ev.DiagnosticsAsked(by=who, names=()), ev.RunbookAsked(by=who, name=""),
+            ev.PersonPaged(by=who, to=who),
         )  # fmt: skip
         for plan_id in ("PLN-1", "PLN-9", ""):
             yield from (

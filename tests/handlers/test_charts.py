@@ -153,3 +153,18 @@ def test_two_versions_stand_side_by_side_each_metric_on_its_own_scale(pool: Char
 def test_a_bar_without_a_number_is_refused(pool: ChartPool) -> None:
     with pytest.raises(Foreign, match="finite value for every name"):
         pool.draw({"title": "", "names": ["v2", "v3"], "bars": [{"label": "accuracy", "values": [0.94]}]})
+
+
+def test_a_rotation_is_drawn_with_its_gaps_by_the_same_worker(pool: ChartPool) -> None:
+    rows = [
+        {"name": "week $x$", "shifts": [[T0, T0 + 3 * 86_400, "alice"], [T0 + 4 * 86_400, T0 + 4e5, "bob_" * 50]]},
+        {"name": "on call", "shifts": [[T0, T0 + 3 * 86_400, "alice"]] + [[T0 + 5e5, T0 + 5e5 + 60, "carol"]] * 50},
+    ]
+    drawn = {
+        "rota": rows, "title": "main", "zone": "Europe/Berlin", "start": T0, "end": T0 + 14 * 86_400,
+        "gaps": [[T0 + 3 * 86_400, T0 + 4 * 86_400], [T0 + 9e5, T0 + 9e5 + 60]],
+    }  # fmt: skip
+
+    assert size_of(pool.draw(drawn))[0] == 1200
+    with pytest.raises(Foreign, match="no rows, or no days"):
+        pool.draw({**drawn, "end": T0})

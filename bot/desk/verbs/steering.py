@@ -9,7 +9,6 @@ from bot.desk.reply import Asker, Reply, told, why_of
 from bot.desk.room import Room
 from bot.model import IncidentState
 from bot.policy.approval import may_steer
-from bot.words import harmless
 from handlers import commands as cmd
 from handlers.commands import STEER, Verb
 
@@ -41,12 +40,9 @@ def say_unack(room: Room, command: cmd.Command, asker: Asker) -> Reply:
 def say_assign(room: Room, command: cmd.Command, asker: Asker) -> Reply:
     """Hand it to somebody."""
     name, words = cmd.take_user(command.words)
-    person = room.policy.by_key(name) or next((one for one in room.policy.people if one.who.user_id == name), None)
+    person = room.person(name)
     if person is None:
-        near = cmd.nearest(name, [one.key for one in room.policy.people]) if name else ""
-        stranger = f" I don't know “{harmless(name, 40)}”.{near}" if name else ""
-        known = ", ".join(f"@{one.key}" for one in room.policy.people[:10])
-        return Reply(text=f"To whom?{stranger} `/mlops assign @person`. People: {known or 'none'}.", refused=True)
+        return Reply(text=f"To whom? {room.stranger(name)} `/mlops assign @person`.", refused=True)
     rest = cmd.Command(verb=command.verb, words=words, text=command.text)
     return room.steer(rest, asker, lambda _: ev.Assigned(by=asker.who, to=person.who))
 

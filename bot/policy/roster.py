@@ -1,0 +1,132 @@
+"""What people and calendars say about who is on call, joined with the rotations that the files describe.
+
+A stand-in (`/mlops override`) is a row in the store; so is the last good copy of a calendar. Both come in here as data,
+and a policy whose rotations know them goes out. Whoever is not listed any more is left out, so that the layers below
+show through instead of nobody. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.model import Who
+from bot.policy import Policy
+from bot.policy.rota import Layer, Override, Rota, Shift, shifts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """Somebody is on call in a span, because a person said so."""
+
+    id: str  # "OVR-3"
+    rotation: str
+    person: str  # key
+    start_at: datetime
+    end_at: datetime
+    by: Who  # who asked for it
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event of a calendar, repeats laid out: its words, and when."""
+
+    title: str
+    emails: tuple[str, ...]  # of organiser and attendees, in lower case
+    start_at: datetime
+    end_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarCopy:
+    """The last good copy of a calendar, and how the last try to read it went."""
+
+    name: str  # rotation/layer
+    entries: tuple[Entry, ...] = ()
+    fetched_at: datetime | None = None  # of the copy; None while there is none
+    tried_at: datetime | None = None
+    error: str = ""  # why the last try failed, "" when it did not
+
+
+def calendar_name(rotation: str, layer: Layer) -> str:
+    """By which a layer's calendar is kept."""
+    return f"{rotation}/{layer.name}"
+
+
+def manned(policy: Policy, stand_ins: Sequence[StandIn], copies: Mapping[str, CalendarCopy]) -> Policy:
+    """The policy with stand-ins and calendars in its rotations. `stand_ins`: in the order they were made."""
+    known = {person.key for person in policy.people}
+    rotas = {
+        name: replace(
+            rota,
+            overrides=(*rota.overrides, *_overrides(name, stand_ins, known)),
+            layers=tuple(_filled(policy, name, layer, copies) for layer in rota.layers),
+        )
+        for name, rota in policy.rotas.items()
+    }
+    return replace(policy, rotas=rotas)
+
+
+def named_in(policy: Policy, entry: Entry) -> str:
+    """Key of the person an event is about: by key, name, Slack id or e-mail, in title or attendees; "" for nobody.
+
+    A title that names two people names nobody: guessing would page the wrong one.
+    """
+    title = " ".join(entry.title.split()).casefold().removeprefix("@")
+    for person in policy.people:
+        names = {person.key, person.who.name.casefold(), person.who.user_id.casefold(), person.email} - {""}
+        if title in names:
+            return person.key
+    words = {word.strip("@,;:()[]").casefold() for word in entry.title.split()}
+    found = [one.key for one in policy.people if one.key in words or (one.email and one.email in words)]
+    found = found or [one.key for one in policy.people if one.email and one.email in entry.emails]
+    return found[0] if len(found) == 1 else ""
+
+
+def strangers(policy: Policy, copy: CalendarCopy) -> tuple[str, ...]:
+    """Titles of events that name nobody who is listed, each once."""
+    return tuple(dict.fromkeys(entry.title for entry in copy.entries if not named_in(policy, entry)))
+
+
+def users_of(policy: Policy, rotation: str) -> tuple[str, ...]:
+    """Names of the systems that a rotation is on call for, or that page it in a ladder."""
+    target = f"rota:{rotation}"
+    return tuple(
+        system.name
+        for system in policy.systems.values()
+        if target in system.oncall
+        or any(target in level.targets for ladder in system.ladders.values() for level in ladder.levels)
+    )
+
+
+def _overrides(name: str, stand_ins: Sequence[StandIn], known: set[str]) -> tuple[Override, ...]:
+    return tuple(
+        Override(person=one.person, start_at=one.start_at, end_at=one.end_at)
+        for one in stand_ins
+        if one.rotation == name and one.person in known
+    )
+
+
+def _filled(policy: Policy, name: str, layer: Layer, copies: Mapping[str, CalendarCopy]) -> Layer:
+    copy = copies.get(calendar_name(name, layer)) if layer.calendar else None
+    if copy is None:
+        return layer
+    found = [(named_in(policy, entry), entry) for entry in copy.entries]
+    return replace(layer, entries=laid_out([(key, entry) for key, entry in found if key]))
+
+
+def laid_out(found: Sequence[tuple[str, Entry]]) -> tuple[Shift, ...]:
+    """Events as shifts that do not overlap: of two at once the one that began later has it, as the more special one."""
+    as_rota = Rota(
+        name="",
+        overrides=tuple(
+            Override(person=key, start_at=entry.start_at, end_at=entry.end_at)
+            for key, entry in sorted(found, key=lambda one: (one[1].start_at, -one[1].end_at.timestamp(), one[0]))
+        ),
+    )
+    if not found:
+        return ()
+    start = min(entry.start_at for _, entry in found)
+    return shifts(as_rota, start, max(entry.end_at for _, entry in found))
