@@ -81,17 +81,22 @@ def _of_incident(incident: Incident, event: Event, now: datetime, policy: Policy
             return on_ladder.unattended(incident, now, policy)
         case ev.TimerDue():
             return _timer_due(incident, event, now, policy)
-        case ev.StillOnIt() | ev.HoldsChanged() | ev.Subscribed() | ev.Unsubscribed() | ev.RunbookAsked():
+        case (
+            ev.StillOnIt()
+            | ev.HoldsChanged()
+            | ev.Subscribed()
+            | ev.Unsubscribed()
+            | ev.RunbookAsked()
+            | ev.PersonPaged()
+        ):
             return _around(incident, event, now, policy)
-        case ev.PersonPaged():
-            return person_paged(incident, event, now, policy)
         case _:
             return on_plan.decide_plan(incident, event, now, policy)
 
 
 def _around(
     incident: Incident,
-    event: ev.StillOnIt | ev.HoldsChanged | ev.Subscribed | ev.Unsubscribed | ev.RunbookAsked,
+    event: ev.StillOnIt | ev.HoldsChanged | ev.Subscribed | ev.Unsubscribed | ev.RunbookAsked | ev.PersonPaged,
     now: datetime,
     policy: Policy,
 ) -> Decision:
@@ -107,6 +112,8 @@ def _around(
             return on_subscribers.subscribed(incident, event, now)
         case ev.Unsubscribed():
             return on_subscribers.unsubscribed(incident, event)
+        case ev.PersonPaged():
+            return person_paged(incident, event, now, policy)
 
 
 def _timer_due(incident: Incident, event: ev.TimerDue, now: datetime, policy: Policy) -> Decision:

@@ -271,7 +271,10 @@ class Tx:
                 outbox.drop_unsent(self._connection, incident.id, f"update:{effect.number}", now)
                 row_id = f"{incident.id}:update:{effect.number}:{incidents.next_serial(self._connection, incident.id)}"
                 row = message(
-                    id=row_id, kind="digest", payload={"is_last": effect.is_last}, target=f"user:{effect.to.user_id}",
+                    id=row_id,
+                    kind="digest",
+                    payload={"is_last": effect.is_last},
+                    target=f"user:{effect.to.user_id}",
                     template=f"update:{effect.number}",
                 )
                 outbox.add_once(self._connection, row, now)
