@@ -83,10 +83,10 @@ class Roster:
         """Put somebody on call for a span; those concerned are told. Raises TooMany and StoreDown."""
         now = self._now()
         with self._store.begin() as tx:
+            tx.lock_rotation(rotation)  # first: what stands before this one must be what is stored before it
             before = self.inside(tx, now)
             if key and not tx.once(key, now):
                 return Change(stand_in=None, before=before, after=before, is_new=False)
-            tx.lock_rotation(rotation)
             if sum(one.rotation == rotation for one in tx.stand_ins(now)) >= MOST:
                 raise TooMany(rotation)
             one = StandIn(
