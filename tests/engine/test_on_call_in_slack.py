@@ -35,7 +35,6 @@ def bot(migrated_file: Path, tmp_path: Path, ws: Workspace) -> Iterator[Bot]:
     one._scheduler.start(paused=True)
     one.door.connect(APP_TOKEN, ws.api_url, 1)
     yield one
-    ws.drop_sockets()
     one.stop()
 
 
@@ -45,7 +44,7 @@ def test_a_person_sees_the_picture_and_the_same_in_words(bot: Bot, ws: Workspace
 
     seen = alice.sees("the next 14 days (Europe/Berlin)", within=20)
     assert "@alice" in seen.text
-    until(lambda: ws.calls("files.completeUploadExternal", ok=True), "the picture is there")
+    until(lambda: ws.calls("files.completeUploadExternal", ok=True), within=20)
     (shared,) = ws.calls("files.completeUploadExternal", ok=True)
     assert "the same is in the text" in str(shared.args)
     assert not [call for call in ws.calls("chat.postEphemeral") if "could not be shown" in str(call.args)]
