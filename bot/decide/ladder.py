@@ -17,7 +17,7 @@ from bot.events import EscalateClicked, TimerDue
 from bot.model import SYSTEM, Escalation, EscalationState, Incident, IncidentKind, IncidentState, Paged, TimerKind, Who
 from bot.policy import Policy
 from bot.policy.approval import may_steer, refuse
-from bot.policy.escalation import armed, catch_all, due_at, held_until, reached, replanned
+from bot.policy.escalation import armed, catch_all, due_at, held_until, opening, reached, replanned
 from bot.states import ESCALATION
 
 _DOUBLE_CLICK = timedelta(seconds=3)  # a second click this soon is the same wish
@@ -44,16 +44,16 @@ def paced(incident: Incident, now: datetime, policy: Policy) -> Incident:
     """The incident with its next due time where pages may go: after a hold that is in force now, else as planned."""
     escalation = incident.escalation
     planned = escalation.planned_at or escalation.next_due_at
-    held = held_until(incident, policy, now) if escalation.next_due_at is not None and planned is not None else None
-    if held is not None and planned is not None:
-        is_later = planned < held[0]
-        moved = replace(
-            escalation, next_due_at=max(planned, held[0]), planned_at=planned if is_later else None,
-            held_until=held[0], held_why=held[1],
-        )  # fmt: skip
-    else:
-        due = planned if escalation.next_due_at is not None else None
-        moved = replace(escalation, next_due_at=due, planned_at=None, held_until=None, held_why="")
+    if escalation.next_due_at is None or planned is None:
+        moved = replace(escalation, planned_at=None, held_until=None, held_why="")
+        return incident if moved == escalation else replace(incident, escalation=moved)
+    until, why = held_until(incident, policy, now) or (None, "")
+    due = max(planned, until or planned)
+    opens_at = opening(incident, policy, due)
+    if opens_at > due:
+        due, until, why = opens_at, opens_at, why or "nobody is at work"
+    planned_at = planned if planned < due else None
+    moved = replace(escalation, next_due_at=due, planned_at=planned_at, held_until=until, held_why=why)
     return incident if moved == escalation else replace(incident, escalation=moved)
 
 

@@ -105,10 +105,23 @@ def held_until(incident: Incident, policy: Policy, now: datetime) -> tuple[datet
     return (until, why) if hold else None
 
 
+def opening(incident: Incident, policy: Policy, at: datetime) -> datetime:
+    """`at`, or when the team is next at work where the ladder pages at work only."""
+    calendar = policy.system(incident.subject.system).calendar
+    if not incident.escalation.at_work or calendar is None or _was_open(calendar, at):
+        return at
+    return next_open(calendar, at)
+
+
 def _is_at_work(escalation: Escalation, calendar: Calendar, now: datetime) -> bool:
     """Whether the team is at work, or was when what is due now fell due: a bound may end with the day."""
     planned = escalation.planned_at or escalation.next_due_at or now
     at = planned if planned <= now <= planned + _TICK else now
+    return _was_open(calendar, at)
+
+
+def _was_open(calendar: Calendar, at: datetime) -> bool:
+    """Open, or closing at this very instant: a bound may end with the day."""
     return is_open(calendar, at) or is_open(calendar, at - timedelta(microseconds=1))
 
 

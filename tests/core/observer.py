@@ -33,6 +33,9 @@ _EDGES = {
     for machine in (INCIDENT, ESCALATION, PLAN)
 }
 
+# An owner who does not answer: the ladder is armed again and climbed at once, in one decision.
+_EDGES["escalation"].add((str(EscalationState.RESTING), str(EscalationState.REPEATING)))
+
 
 def check_tables(before: Incident | None, after: Incident) -> None:
     """Nothing changes its state in a way that the tables do not show."""
@@ -49,24 +52,40 @@ def check_tables(before: Incident | None, after: Incident) -> None:
 
 
 def check_pages(world: World, before: Incident | None, after: Incident, decision: Decision, move: Move) -> None:
+    _check_informed(world, before, after, decision)
     pages = ladder_pages(decision)
     if not pages:
         return
+    hold("H1", move[0] == "escalate" or not world.is_held, "a page went out during planned work")
     hold("E4", before is not None, "a page came with the opening")
     assert before is not None
-    asked = move[0] == "escalate"
+    asked = move[0] == "escalate" or move[:2] == ("timer", "lapse")
     hold("E4", asked or after.state is IncidentState.OPEN, f"the ladder paged while {after.state}")
     same_epoch = before.epoch == after.epoch
+    climbed = world.climbed if same_epoch else 0
     for page in pages:
         is_known = same_epoch and (page.unique, page.target) in world.decided
         hold("E2", not is_known, f"{page.target} was paged twice for {page.unique}")
     fresh = sorted({page.number for page in pages if "repeat" not in page.reason})
     for number in fresh:
-        hold("E2", number > world.climbed, f"level {number} was paged twice")
-    wanted = list(range(world.climbed + 1, world.climbed + 1 + len(fresh)))
-    hold("E1", fresh == wanted, f"levels {fresh} were paged after level {world.climbed}")
+        hold("E2", number > climbed, f"level {number} was paged twice")
+    wanted = list(range(climbed + 1, climbed + 1 + len(fresh)))
+    hold("E1", fresh == wanted, f"levels {fresh} were paged after level {climbed}")
     if not asked:
         _check_due(before, pages, fresh, world.now)
+
+
+def _check_informed(world: World, before: Incident | None, after: Incident, decision: Decision) -> None:
+    """Who hears of it although somebody has it: only levels that are to, in time, once each."""
+    told = [effect for effect in decision.effects if isinstance(effect, ef.Page) and effect.asks == "nothing"]
+    for page in told:
+        hold("E4", before is not None and after.state is IncidentState.ACKNOWLEDGED, f"told while {after.state}")
+        assert before is not None
+        level = after.escalation.levels[page.number - 1]
+        hold("E4", level.until_resolved, f"level {page.number} heard of it although somebody has it")
+        hold("E3", before.escalation.base_at + level.after <= world.now, f"level {page.number} was told early")
+        is_known = before.epoch == after.epoch and (page.unique, page.target) in world.decided
+        hold("E2", not is_known, f"level {page.number} was told twice")
 
 
 def _check_due(before: Incident, pages: list[ef.Page], fresh: list[int], now: datetime) -> None:
@@ -162,7 +181,38 @@ def check_standing(world: World) -> None:
         hold("E1", due is not None and due == incident.snoozed_until, "snoozed, and nothing ends it")
     if incident.is_open and incident.quiet_until is not None:
         hold("quiet", (TimerKind.QUIET, 0, 0, "") in alive, "every alert is silent, and nothing would resolve it")
+    _check_owner(incident, alive)
+    _check_hold(world, incident)
+    for one in incident.subscriptions:
+        due = alive.get((TimerKind.UPDATE, 0, one.number, ""))
+        hold("E1", incident.is_open and due == one.next_at, "somebody listens, and nothing would tell them")
     _check_plans_go_on(world, incident, set(alive))
+
+
+def _check_owner(incident: Incident, alive: dict[tuple[TimerKind, int, int, str], datetime]) -> None:
+    """Somebody has it: they are asked some day, and those who must know of it hear of it."""
+    escalation = incident.escalation
+    if incident.state is not IncidentState.ACKNOWLEDGED:
+        return
+    if escalation.ack_timeout is not None:
+        kind = TimerKind.NUDGE if incident.asked_at is None else TimerKind.LAPSE
+        hold("E1", (kind, incident.epoch, 0, "") in alive, "somebody has it, and nobody would ever ask")
+    first = max(escalation.next_number, escalation.informed + 1)
+    owed = [level.number for level in escalation.levels if level.until_resolved and level.number >= first]
+    if owed:
+        waits = (TimerKind.INFORM, incident.epoch, owed[0], "") in alive
+        hold("E1", waits, f"level {owed[0]} would not hear of it")
+
+
+def _check_hold(world: World, incident: Incident) -> None:
+    """Planned work moves a due time to its end, and no farther; what was announced and taken back moves nothing."""
+    escalation = incident.escalation
+    is_climbing = escalation.state is EscalationState.ARMED and escalation.next_due_at is not None
+    if not is_climbing or "holds" not in world.kit:
+        return
+    due = escalation.base_at + escalation.levels[escalation.next_number - 1].after
+    latest = max(due, world.held_until) if world.held_until else due
+    hold("H2", escalation.next_due_at in {due, latest}, "a page waits for longer than the planned work")
 
 
 def _check_plans_go_on(world: World, incident: Incident, alive: set[tuple[TimerKind, int, int, str]]) -> None:
@@ -186,7 +236,8 @@ def _check_plans_go_on(world: World, incident: Incident, alive: set[tuple[TimerK
 
 
 def ladder_pages(decision: Decision) -> list[ef.Page]:
-    return [effect for effect in decision.effects if isinstance(effect, ef.Page) and effect.number > 0]
+    pages = [effect for effect in decision.effects if isinstance(effect, ef.Page) and effect.number > 0]
+    return [page for page in pages if page.asks != "nothing"]
 
 
 def key(world: World) -> tuple[object, ...]:
@@ -205,6 +256,13 @@ def key(world: World) -> tuple[object, ...]:
     ladder = (
         escalation.state, len(escalation.levels), escalation.next_number, _ahead(escalation.next_due_at, now), last,
         max((escalation.base_at - now).total_seconds(), -36000.0), escalation.repeats,
+        _ahead(escalation.planned_at, now), _ahead(escalation.held_until, now), escalation.informed,
+    )  # fmt: skip
+    timed = escalation.ack_timeout is not None
+    owned = (
+        incident.owner if timed else None, _behind(incident.progress_at or incident.acked_at, now) if timed else None,
+        _behind(incident.asked_at, now), _ahead(world.held_until, now), world.held_until is None,
+        tuple((one.by, one.number, _ahead(one.next_at, now)) for one in incident.subscriptions),
     )  # fmt: skip
     plans = tuple(_plan_key(plan, now) for plan in incident.plans)
     resolved = max((incident.resolved_at - now).total_seconds(), -3600.0) if incident.resolved_at else None
@@ -212,12 +270,16 @@ def key(world: World) -> tuple[object, ...]:
         incident.state, incident.kind, incident.severity, ladder, plans, resolved, incident.quiet_until is None,
         _ahead(incident.quiet_until, now), _ahead(incident.snoozed_until, now), timers, unsent, world.jobs,
         world.firing, world.attached, world.bob_left, world.debts, world.climbed, world.yes, world.glass, world.called,
-        world.seen_done, world.tier,
+        world.seen_done, world.tier, owned,
     )  # fmt: skip
 
 
 def _ahead(at: datetime | None, now: datetime) -> float | None:
     return None if at is None else max((at - now).total_seconds(), 0.0)
+
+
+def _behind(at: datetime | None, now: datetime) -> float | None:
+    return None if at is None else min((now - at).total_seconds(), 7200.0)
 
 
 def _plan_key(plan: Plan, now: datetime) -> tuple[object, ...]:

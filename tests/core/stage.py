@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from bot.effects import Decision
@@ -19,7 +19,7 @@ from bot.model import (
     TimerKind,
     Who,
 )
-from bot.policy import ApprovalRule, Ladder, Person, Policy, SeverityRule, System
+from bot.policy import ApprovalRule, Hold, Ladder, Person, Policy, SeverityRule, System
 
 Decide = Callable[[Incident | None, Event, datetime, Policy], Decision]
 Move = tuple[str, ...]
@@ -39,16 +39,25 @@ def minutes(number: float) -> timedelta:
     return timedelta(minutes=number)
 
 
-def policy_of(*, without_bob: bool = False) -> Policy:
-    """The rules of the world. Nobody is a manager, so P0's second level reaches nobody."""
+def policy_of(*, without_bob: bool = False, owners_are_asked: bool = False) -> Policy:
+    """The rules of the world. Nobody is a manager, so P0's second level reaches nobody.
+
+    `owners_are_asked`: after 20 minutes without progress, with 5 to answer; and P0's senior people hear of it until
+    it is resolved.
+    """
     levels = {
         Severity.P0: ((5, ("oncall",)), (30, ("role:manager",)), (60, ("role:senior",))),
         Severity.P1: ((15, ("oncall",)), (30, ("role:senior",))),
     }
     ladders = {
         severity: Ladder(
-            levels=tuple(Level(number=n, after=minutes(at), targets=to) for n, (at, to) in enumerate(rungs, 1)),
+            levels=tuple(
+                Level(number=n, after=minutes(at), targets=to, until_resolved=owners_are_asked and at == 60)
+                for n, (at, to) in enumerate(rungs, 1)
+            ),
             repeat_every=minutes(30),
+            ack_timeout=minutes(20) if owners_are_asked else None,
+            answer_within=minutes(5),
         )
         for severity, rungs in levels.items()
     }
@@ -80,6 +89,7 @@ def policy_of(*, without_bob: bool = False) -> Policy:
 
 POLICY = policy_of()
 POLICY_WITHOUT_BOB = policy_of(without_bob=True)
+POLICY_WITH_QUESTIONS = policy_of(owners_are_asked=True)
 
 
 def draft(tier: str = "change") -> Draft:
@@ -148,6 +158,8 @@ class World:
     plans: int = 0
     bob_left: bool = False
     debts: int = 0
+    kit: frozenset[str] = frozenset()  # what may happen besides: questions, holds, listeners; then nobody plans
+    held_until: datetime | None = None  # planned work was announced until then
     # what the observer counted
     base_at: datetime = T0  # when the ladder last began
     climbed: int = 0  # the highest level paged since the ladder last began
@@ -161,7 +173,16 @@ class World:
     @property
     def policy(self) -> Policy:
         """The rules in force now."""
+        if self.held_until is not None:
+            return replace(POLICY, holds=(Hold(system="shop", until=self.held_until, why="patching"),))
+        if "questions" in self.kit:
+            return POLICY_WITH_QUESTIONS
         return POLICY_WITHOUT_BOB if self.bob_left else POLICY
+
+    @property
+    def is_held(self) -> bool:
+        """Whether planned work is under way."""
+        return self.held_until is not None and self.now < self.held_until
 
     @property
     def plan(self) -> Plan | None:

@@ -108,6 +108,9 @@ def change_asked_for() -> World:
 PLANNED = (("fire", "B"), ("request", "alice"), ("draw", "PLN-1", "0", "drawn"))
 APPROVED = (*PLANNED, ("approve", "PLN-1", "bob", ""))
 RUNNING = (*APPROVED, ("reread", "PLN-1", "0", "same"))
+QUESTIONS = World(kit=frozenset({"questions"}))
+HOLDS = World(kit=frozenset({"holds"}))
+LISTENERS = World(kit=frozenset({"listeners"}))
 PAGED = (("fire", "A"), ("clock", "20"), ("timer", "escalate", "1", "1", ""), ("fire", "B"))
 WALKS = {
     "from nothing": (World(), 6),
@@ -117,6 +120,9 @@ WALKS = {
     "from a running plan": (after_moves(*RUNNING), 4),
     "from a plan that needs two": (after_moves(*PLANNED, start=World(tier="dangerous")), 4),
     "from a change": (change_asked_for(), 6),
+    "with owners who are asked": (after_moves(("fire", "B"), ("ack", "alice", "current"), start=QUESTIONS), 4),
+    "with planned work": (after_moves(("fire", "A"), ("silence",), start=HOLDS), 4),
+    "with listeners": (after_moves(("fire", "A"), start=LISTENERS), 4),
 }
 REACHED = {
     "from nothing": {"drawing", "pending", "approved", "refused", "rejected", "expired", "void", "running", "watching"},
@@ -126,6 +132,9 @@ REACHED = {
     "from a running plan": {"verified", "failed", "unknown", "watching"},
     "from a plan that needs two": {"pending", "approved", "running", "void", "rejected", "expired"},
     "from a change": {"verified", "resolved", "refused", "expired", "rejected", "void", "stopped"},
+    "with owners who are asked": {"open", "acknowledged", "snoozed", "resolved", "armed", "repeating", "resting"},
+    "with planned work": {"open", "acknowledged", "snoozed", "resolved", "armed", "repeating"},
+    "with listeners": {"open", "acknowledged", "snoozed", "resolved", "armed", "repeating"},
 }
 
 
@@ -146,6 +155,17 @@ def test_one_step_deeper(record_property: Tell) -> None:
 
     record_property("figure", f"core from nothing, one step deeper: {seen}")
     assert "verified" in seen.reached
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["with owners who are asked", "with planned work", "with listeners"])
+def test_around_the_ladder_one_step_deeper(name: str, record_property: Tell) -> None:
+    start, depth = WALKS[name]
+
+    seen = walk(start, depth + 1)
+
+    record_property("figure", f"core {name}, one step deeper: {seen}")
+    assert seen.reached >= REACHED[name]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -284,6 +304,60 @@ def start_twice(incident: Incident | None, event: ev.Event, now: datetime, polic
     return decision
 
 
+def nobody_is_ever_asked(incident: Incident | None, event: ev.Event, now: datetime, policy: Policy) -> Decision:
+    decision = real_decide(incident, event, now, policy)
+    return without_timer(decision, TimerKind.NUDGE) if isinstance(event, ev.Acknowledged) else decision
+
+
+def no_answer_pages_nobody(incident: Incident | None, event: ev.Event, now: datetime, policy: Policy) -> Decision:
+    decision = real_decide(incident, event, now, policy)
+    is_lapse = isinstance(event, ev.TimerDue) and event.kind is TimerKind.LAPSE
+    return without(decision, ef.Page) if is_lapse else decision
+
+
+def managers_never_hear(incident: Incident | None, event: ev.Event, now: datetime, policy: Policy) -> Decision:
+    decision = real_decide(incident, event, now, policy)
+    return without_timer(decision, TimerKind.INFORM) if isinstance(event, ev.Acknowledged) else decision
+
+
+def managers_hear_twice(incident: Incident | None, event: ev.Event, now: datetime, policy: Policy) -> Decision:
+    decision = real_decide(incident, event, now, policy)
+    if decision.why.code != "informed" or decision.incident is None:
+        return decision
+    forgetful = replace(decision.incident, escalation=replace(decision.incident.escalation, informed=0))
+    again = ef.SetTimer(kind=TimerKind.INFORM, due_at=now, epoch=forgetful.epoch, number=3)
+    return replace(decision, incident=forgetful, effects=(*decision.effects, again))
+
+
+def planned_work_is_ignored(incident: Incident | None, event: ev.Event, now: datetime, policy: Policy) -> Decision:
+    return real_decide(incident, event, now, replace(policy, holds=()))
+
+
+def planned_work_swallows_the_page(
+    incident: Incident | None, event: ev.Event, now: datetime, policy: Policy
+) -> Decision:
+    decision = real_decide(incident, event, now, policy)
+    return without(decision, ef.SetTimer) if decision.why.code == "held" else decision
+
+
+def the_end_of_work_is_not_noticed(
+    incident: Incident | None, event: ev.Event, now: datetime, policy: Policy
+) -> Decision:
+    if isinstance(event, ev.HoldsChanged) and not policy.holds and incident is not None:
+        return Decision(incident=incident, effects=(), why=ef.Why(code="late", text=""))
+    return real_decide(incident, event, now, policy)
+
+
+def listeners_are_told_once(incident: Incident | None, event: ev.Event, now: datetime, policy: Policy) -> Decision:
+    decision = real_decide(incident, event, now, policy)
+    return without_timer(decision, TimerKind.UPDATE) if isinstance(event, ev.TimerDue) else decision
+
+
+def without_timer(decision: Decision, kind: TimerKind) -> Decision:
+    kept = tuple(one for one in decision.effects if not (isinstance(one, ef.SetTimer) and one.kind is kind))
+    return replace(decision, effects=kept)
+
+
 def without(decision: Decision, unwanted: type[ef.Effect]) -> Decision:
     return replace(decision, effects=tuple(one for one in decision.effects if not isinstance(one, unwanted)))
 
@@ -315,8 +389,31 @@ LEFT = (*APPROVED, ("bob leaves",))
     (broken_glass_is_silent, "G6", PLANNED, 1),
 ], ids=lambda value: value.__name__ if callable(value) else "")  # fmt: skip
 def test_the_walk_finds(fault: Decide, invariant: str, start: tuple[Move, ...], depth: int) -> None:
-    begin = after_moves(*start)
-    walk(begin, depth)  # the real core is not to blame
+    finds(fault, invariant, after_moves(*start), depth)
+
+
+ACKED = (("fire", "B"), ("ack", "alice", "current"))
+
+
+@pytest.mark.parametrize(("fault", "invariant", "kit", "start", "depth"), [
+    (nobody_is_ever_asked, "E1", QUESTIONS, (("fire", "B"),), 1),
+    (no_answer_pages_nobody, "E1", QUESTIONS, (*ACKED, ("clock", "20"), ("timer", "nudge", "2", "0", "")), 2),
+    (managers_never_hear, "E1", QUESTIONS, (("fire", "B"),), 1),
+    (managers_hear_twice, "A2", QUESTIONS, (*ACKED, ("clock", "120")), 2),
+    (planned_work_is_ignored, "H1", HOLDS, (("fire", "B"),), 3),
+    (planned_work_swallows_the_page, "E1", HOLDS, (("fire", "B"),), 1),
+    (the_end_of_work_is_not_noticed, "H2", HOLDS, (("fire", "B"), ("silence",)), 1),
+    (listeners_are_told_once, "E1", LISTENERS, (("fire", "B"), ("subscribe", "alice"), ("clock", "20")), 1),
+], ids=lambda value: value.__name__ if callable(value) else "")  # fmt: skip
+def test_the_walk_around_the_ladder_finds(
+    fault: Decide, invariant: str, kit: World, start: tuple[Move, ...], depth: int
+) -> None:
+    finds(fault, invariant, after_moves(*start, start=kit), depth)
+
+
+def finds(fault: Decide, invariant: str, begin: World, depth: int) -> None:
+    """The real core is not to blame, and the faulty one is found out by the right promise."""
+    walk(begin, depth)
 
     with pytest.raises(Found) as found:
         walk(begin, depth, fault)

@@ -46,6 +46,8 @@ def line(effect: Effect) -> str:
         case ef.Page():
             late = f", late by {_minutes(effect.late_by)}" if effect.late_by else ""
             return f"page {effect.target}: {effect.reason}{late}"
+        case ef.TellSubscriber():
+            return f"tell {effect.to.name}{', last' if effect.is_last else ''}"
         case ef.SetTimer():
             what = effect.plan_id or effect.number or ""
             return f"timer {effect.kind} {what} at {_minutes(effect.due_at - T0)}".replace("  ", " ")

@@ -71,7 +71,8 @@ def moves(world: World) -> Iterator[Move]:
         if timer.due_at <= world.now:
             yield "timer", timer.kind, str(timer.epoch), str(timer.number), timer.plan_id
     yield from _steering(world.incident)
-    yield from _planning(world)
+    yield from _around(world)
+    yield from () if world.kit else _planning(world)
     for kind, plan_id, index in world.jobs:
         for how in _HOW[kind]:
             yield kind, plan_id, str(index), how
@@ -100,6 +101,24 @@ def _steering(incident: Incident) -> Iterator[Move]:
         yield "resolve", "mallory"
     if incident.severity is Severity.P0:
         yield "severity", "P1"
+
+
+def _around(world: World) -> Iterator[Move]:
+    """What happens around an incident: its owner answers, planned work begins and ends, people listen."""
+    incident = world.incident
+    assert incident is not None
+    if "questions" in world.kit:
+        yield "still on it", "alice", "current"
+        yield "still on it", "bob", "stale"
+        yield "still on it", "mallory", "current"
+        yield "assign", "bob"
+        yield "note", "alice"
+    if "holds" in world.kit:
+        yield ("unsilence" if world.held_until else "silence",)
+    if "listeners" in world.kit:
+        yield "subscribe", "alice"
+        yield "subscribe", "mallory"
+        yield "unsubscribe", "alice"
 
 
 def _planning(world: World) -> Iterator[Move]:
@@ -140,6 +159,9 @@ def happen(world: World, move: Move, decide: Decide) -> World:
             return _alert(world, name, decide, is_firing=what == "fire")
         case ("timer", *_):
             return _timer(world, move, decide)
+        case ("silence" | "unsilence" as what,):
+            held = replace(world, held_until=world.now + minutes(20) if what == "silence" else None)
+            return tell(held, ev.HoldsChanged(), decide, move)
         case ("approve", plan_id, name, how):
             return _approve(world, plan_id, name, how, decide)
         case ("draw" | "reread" | "step", *_):
@@ -157,6 +179,16 @@ def _person(world: World, move: Move) -> Event:
             return ev.Acknowledged(by=PEOPLE[name], epoch=incident.epoch - (which == "stale"))
         case ("escalate", name, which):
             return ev.EscalateClicked(by=PEOPLE[name], epoch=incident.epoch - (which == "stale"))
+        case ("still on it", name, which):
+            return ev.StillOnIt(by=PEOPLE[name], epoch=incident.epoch - (which == "stale"))
+        case ("assign", name):
+            return ev.Assigned(by=PEOPLE[name], to=PEOPLE[name])
+        case ("note", name):
+            return ev.Noted(by=PEOPLE[name], text="looking")
+        case ("subscribe", name):
+            return ev.Subscribed(by=PEOPLE[name], every=minutes(20))
+        case ("unsubscribe", name):
+            return ev.Unsubscribed(by=PEOPLE[name])
         case ("unack", name):
             return ev.Unacknowledged(by=PEOPLE[name])
         case ("snooze", name):
@@ -186,7 +218,7 @@ def _alert(world: World, name: str, decide: Decide, *, is_firing: bool) -> World
         if gone:
             world = World(
                 now=world.now, tier=world.tier, incidents=world.incidents, bob_left=world.bob_left, debts=world.debts,
-                firing=world.firing,
+                firing=world.firing, kit=world.kit, held_until=world.held_until,
             )  # fmt: skip
             incident = None
     firing = world.firing | {name} if is_firing else world.firing - {name}
@@ -223,7 +255,10 @@ def _timer(world: World, move: Move, decide: Decide) -> World:
         hold("E3", (escalation.next_due_at or world.now) > world.now, "an overdue level was left for later")
     # A timer may be delivered again after a crash; nobody is paged again.
     again = decide(after.incident, event, after.now, after.policy)
-    hold("A2", not any(isinstance(effect, ef.Page) for effect in again.effects), "a timer delivered twice paged twice")
+    told = (ef.Page, ef.TellSubscriber)
+    hold("A2", not any(isinstance(effect, told) for effect in again.effects), "a timer delivered twice paged twice")
+    if timer.kind is TimerKind.LAPSE and before and after.incident and before.state is not after.incident.state:
+        hold("E1", world.is_held or bool(after.unsent), "an owner did not answer, and nobody else was paged")
     return after
 
 
@@ -370,7 +405,8 @@ def _stored(world: World, after: Incident, decision: Decision) -> World:
             case ef.StopPaging():
                 unsent = {page for page in unsent if page.number == 0}
             case ef.Page():
-                unsent.add(OutPage(unique=effect.unique, target=effect.target, number=effect.number, epoch=after.epoch))
+                number = -1 if effect.asks else effect.number  # what asks or informs goes with the ladder
+                unsent.add(OutPage(unique=effect.unique, target=effect.target, number=number, epoch=after.epoch))
                 decided.add((effect.unique, effect.target))
             case ef.DrawPlan():
                 jobs.add(("draw", effect.plan_id, 0))
