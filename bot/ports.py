@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from bot.model import Alert, Draft, Finding, Incident, Outcome, Plan
 from bot.policy import ModelProfile, System, WorkloadProfile
 from bot.policy.gate import Evaluation
+from bot.policy.training import TrainingProfile
 
 
 class Foreign(Exception):
@@ -240,6 +241,52 @@ class Permissions(Protocol):
 
     def permissions(self, services: Sequence[WorkloadProfile]) -> Sequence[tuple[str, bool, str]]:
         """(permission in words, whether it is given, which verbs need it)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What was read before a training is proposed."""
+
+    refusal: str = ""  # why it cannot be run now and what to do, "" when it can
+    what: str = ""  # what would be run, for people: "DAG retraining, version 3"
+    start: str = ""  # the step that starts it, for people
+    facts: Mapping[str, str] = field(default_factory=dict)  # what an approval relies on
+    warnings: tuple[str, ...] = ()
+
+
+RunState = Literal["waiting", "running", "succeeded", "failed", "lost"]  # lost: nobody can tell how it ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a training, as the system that runs it tells. Text is a stranger's and uncapped in number of lines."""
+
+    state: RunState
+    began_at: datetime | None = None
+    ended_at: datetime | None = None
+    task: str = ""  # what it is at: "train (2 of 3 tasks done)", or the last line it printed
+    trouble: str = ""  # why it does not go on, a sentence
+    exit_code: int | None = None  # negative for a signal
+    is_out_of_memory: bool = False  # the system says so
+    is_over_time: bool = False  # it was ended because its time was over
+    log: str = ""  # the end of what it said, of the part that failed
+    where: str = ""  # where the whole log is: "the log of task train in Airflow"
+
+
+@runtime_checkable
+class Trainings(Protocol):
+    """What runs a training to its end. `key` is the run's name: whoever starts the same key twice starts one run."""
+
+    place: str  # the machine that alone can tell of a run, "" when every replica can
+
+    def ready(self, training: TrainingProfile, values: Mapping[str, str]) -> Ready:
+        """Whether it could be run now, permission included. Reads only. Raises Foreign when that cannot be told."""
+
+    def start(self, training: TrainingProfile, key: str, values: Mapping[str, str], note: str) -> None:
+        """Start the run of that key unless it was started before, ever. Raises Foreign."""
+
+    def run(self, training: TrainingProfile, key: str) -> Run | None:
+        """The run of that key, None when it surely was not started. Raises Foreign when it cannot be told."""
 
 
 Backends = Mapping[str, object]  # a system's backends by the name its profile gives them

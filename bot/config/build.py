@@ -28,6 +28,7 @@ from bot.config.shape import (
     SeverityShape,
     SystemShape,
 )
+from bot.config.training import training
 from bot.model import Level, Severity, Who
 from bot.policy import (
     TIERS,
@@ -115,6 +116,7 @@ def system(name: str, shape: SystemShape, defaults: DefaultsShape, scale: float)
             )
             for key, job in shape.jobs.items()
         ),
+        trainings=tuple(training(key, one) for key, one in shape.trainings.items()),
         severity_rules=tuple(_rule(rule) for rule in _first(shape.severity, defaults.severity, [])),
         ladders={word: _ladder(word, shape.escalation, defaults.escalation, scale) for word in Severity},
         issues=tuple(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.config import training
 from bot.config.settings import BackendConfig, BackendKind, Names
 from bot.config.shape import DefaultsShape, SystemShape
 from bot.marked import At, Marked, Problem, nearest
@@ -59,6 +60,7 @@ def check_system(profile: Profile, policy: Policy, names: Names | None) -> list[
         *_roles(profile, policy),
         *_models(profile, names),
         *_workloads(profile, names),
+        *_trainings(profile, names),
         *_backends(profile, names),
         *_severity(profile),
         *_links(profile),
@@ -314,10 +316,19 @@ def _workloads(profile: Profile, names: Names | None) -> Iterable[Problem]:
             yield profile.problem(("services", name), text)
     for job in system.jobs:
         yield from _offered(profile, ("jobs", job.name, "backend"), job.backend, "workloads", names)
-    known = [job.name for job in system.jobs]
+
+
+def _trainings(profile: Profile, names: Names | None) -> Iterable[Problem]:
+    system = profile.system
+    for one in system.trainings:
+        part = "dags" if one.dag else "services" if one.service else "commands"
+        yield from _offered(profile, ("trainings", one.name, "backend"), one.backend, part, names)
+    for at, text in training.flaws(profile.shape.trainings, profile.shape.jobs):
+        yield profile.problem(("trainings", *at), text)
+    known = [*(one.name for one in system.trainings), *(job.name for job in system.jobs)]
     for model in system.models:
         if model.retrain and model.retrain not in known:
-            text = f'retrain: unknown job "{model.retrain}"; {nearest(model.retrain, known)}'
+            text = f'retrain: unknown training or job "{model.retrain}"; {nearest(model.retrain, known)}'
             yield profile.problem(("models", model.name, "retrain"), text)
 
 

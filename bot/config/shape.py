@@ -27,6 +27,7 @@ from bot.config.fields import (
 from bot.config.gate import GateShape, RecordShape, SmokeShape
 from bot.config.ladders import CalendarShape, EscalationShape, HoursShape, MaintenanceShape
 from bot.config.settings import Secret
+from bot.config.training import TrainingShape
 
 
 class PersonShape(Shape):
@@ -178,7 +179,7 @@ class ModelShape(Shape):
     record: RecordShape | None = Field(None, description="A second place that is changed together with the registry.")
     gate: GateShape | None = Field(None, description="What a version must show to be promoted. Without: no `promote`.")
     smoke: list[SmokeShape] = Field(default_factory=list, description="Predictions that prove a change.")
-    retrain: Text = Field("", description="Job that trains it anew; one of `jobs`.")
+    retrain: Text = Field("", description="What trains it anew; one of `trainings` or of `jobs`.")
     bounds: dict[Name, BoundShape] = Field(default_factory=dict, description="What is good, by signal.")
     served_query: Text = Field("", description="PromQL whose label `version` tells what was served when.")
     watch_for: Duration = Field(timedelta(minutes=10), description="How long proof after a change may take.")
@@ -332,6 +333,9 @@ class SystemShape(DefaultsShape):
         description="Names as in the alerts' label `service`: a list, or names with the way a cluster runs each.",
     )
     jobs: dict[Name, JobShape] = Field(default_factory=dict, description="CronJobs that may be run at once.")
+    trainings: dict[Name, TrainingShape] = Field(
+        default_factory=dict, description="Other ways to train a model: Airflow, docker compose, a command."
+    )
     backends: dict[Name, BackendShape] = Field(
         default_factory=dict, description="Foreign systems, by a name of your own."
     )

@@ -10,6 +10,7 @@ from bot.model import Level, Severity, Subject, Who
 from bot.policy import rota
 from bot.policy.calendar import Calendar, Wait, Window, open_spans, zone_named
 from bot.policy.gate import Gate, Smoke
+from bot.policy.training import TrainingProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ class ModelProfile:
     record: RecordProfile | None = None
     gate: Gate | None = None  # without one nothing is promoted
     smoke: tuple[Smoke, ...] = ()
-    retrain: str = ""  # name of a job of the system that trains it anew
+    retrain: str = ""  # name of a training or a job of the system that trains it anew
     bounds: tuple[Bound, ...] = ()
     served_query: str = ""  # PromQL whose label `version` tells what was served when
     watch_for: timedelta = timedelta(minutes=10)  # how long the proof after a change may take
@@ -226,6 +227,7 @@ class System:
     models: tuple[ModelProfile, ...] = ()
     workloads: tuple[WorkloadProfile, ...] = ()  # those of the services that a cluster runs
     jobs: tuple[JobProfile, ...] = ()
+    trainings: tuple[TrainingProfile, ...] = ()
     severity_rules: tuple[SeverityRule, ...] = ()
     ladders: Mapping[Severity, Ladder] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()  # the first that fits an alert is its kind
@@ -249,6 +251,10 @@ class System:
     def job(self, name: str) -> JobProfile | None:
         """The job of that name, None when the profile does not list it."""
         return next((job for job in self.jobs if job.name == name), None)
+
+    def training(self, name: str) -> TrainingProfile | None:
+        """The training of that name, None when the profile does not list it."""
+        return next((one for one in self.trainings if one.name == name), None)
 
     def abilities(self, service: str, model: str) -> frozenset[str]:
         """What kinds of backend can tell something about a service or model of the system."""

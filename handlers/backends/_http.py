@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -63,7 +63,7 @@ def call(
     *,
     who: str,
     limit_s: float,
-    query: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     body: str | None = None,
 ) -> Answer:
     """Make one call that ends within `limit_s`, whatever the other side does. Redirects are not followed.

@@ -174,6 +174,8 @@ class Town:
             "PLAYGROUND_MLFLOW_URL": stack.mlflow_url if stack else nowhere,
             "PLAYGROUND_SERVER_URL": stack.server_url if stack else nowhere,
             "PLAYGROUND_PROMETHEUS_URL": (stack.prometheus_url if stack else None) or nowhere,
+            "PLAYGROUND_RUNS": str(self.folder / "runs"),
+            "PLAYGROUND_PYTHON": sys.executable,
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLACK_", "MLOPS_"))}
         return {

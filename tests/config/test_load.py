@@ -12,7 +12,7 @@ from bot.config.fields import duration
 from bot.model import Severity, Who
 from tests.config.folder import ENV, NAMES, Folder
 
-PLAYGROUND = ("PLAYGROUND_MLFLOW_URL", "PLAYGROUND_SERVER_URL", "PLAYGROUND_PROMETHEUS_URL")
+PLAYGROUND = tuple(f"PLAYGROUND_{name}" for name in ("MLFLOW_URL", "SERVER_URL", "PROMETHEUS_URL", "RUNS", "PYTHON"))
 REPO = Path(__file__).resolve().parents[2]
 
 

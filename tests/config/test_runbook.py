@@ -11,7 +11,7 @@ from bot.config.reference_page import configuration_page
 from bot.runbook import Runbook, choose, parse
 from tests.config.folder import BOOK, NAMES, Folder
 
-PLAYGROUND = ("PLAYGROUND_MLFLOW_URL", "PLAYGROUND_SERVER_URL", "PLAYGROUND_PROMETHEUS_URL")
+PLAYGROUND = tuple(f"PLAYGROUND_{name}" for name in ("MLFLOW_URL", "SERVER_URL", "PROMETHEUS_URL", "RUNS", "PYTHON"))
 REPO = Path(__file__).resolve().parents[2]
 TODAY = date(2026, 2, 1)
 
