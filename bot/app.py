@@ -32,6 +32,7 @@ from bot.desk import Desk
 from bot.engine import Engine, Incoming
 from bot.exposition import exposition
 from bot.ledger import Ledger
+from bot.media import Courier, MediaSender
 from bot.model import Alert
 from bot.ports import Backends, NotAWebhook, Notification
 from bot.pump import Pump
@@ -51,6 +52,7 @@ WORK_LEASE = timedelta(seconds=60)
 DRAIN_S = 8.0
 KEEP = timedelta(days=30)  # event keys and settled messages; incidents and the audit are never dropped
 _SENDERS, _WORKERS = 4, 6
+_CALLERS = 3  # each is a child process while it calls
 _SOCKETS = 2  # one may be refreshed by Slack at any time
 
 
@@ -97,6 +99,10 @@ class Bot:
         )  # fmt: skip
         renderer = Renderer(settings.templates_dir, runbooks=settings.runbooks, actions=frozenset(registry.actions))
         self.deliverer = Deliverer(self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease)
+        self.media = MediaSender(
+            self.engine, settings.media, Courier(os.environ), self.deliverer.page_by_medium, owner=self.owner
+        )
+        self.callers = Pump("call", _CALLERS, self.media.claim, self.media.send)
         self.senders = Pump("send", _SENDERS, self.deliverer.claim, self.deliverer.send)
         self.workers = Pump("work", _WORKERS, self._claim_work, self.worker.do)
         self._pulse = Pulse(at=time.monotonic())
@@ -129,7 +135,9 @@ class Bot:
         self.door.close()
         if self._server_thread is not None:
             self._server_thread.join(timeout=DRAIN_S)
-        finished = [pump.drain(DRAIN_S) for pump in (self.senders, self.workers)]  # both, whatever the first says
+        finished = [
+            pump.drain(DRAIN_S) for pump in (self.senders, self.workers, self.callers)
+        ]  # both, whatever the first says
         try:
             if all(finished):
                 self.store.release(self.owner, self.now())
@@ -208,6 +216,7 @@ class Bot:
         jobs: tuple[tuple[str, float, Callable[[], object]], ...] = (
             ("tick", 1.0, self._tick),
             ("deliver", 0.2, self._unless_outdated(self.senders.round)),
+            ("call", 0.5, self._unless_outdated(self.callers.round)),
             ("work", 0.2, self._unless_outdated(self.workers.round)),
             ("connect", 5.0, self._unless_outdated(self._connect)),
             ("reconcile", 10.0, self._unless_outdated(self.ledger.look)),

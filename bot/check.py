@@ -13,8 +13,9 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from bot import runbook
-from bot.config import Names, data_folder, inspect
-from bot.marked import Problem, nearest
+from bot.config import Names, Settings, data_folder, inspect
+from bot.marked import Problem, nearest, read
+from bot.media import Courier
 from bot.render import TEMPLATES
 from bot.render.samples import samples
 from bot.render.templating import BadTemplate, environment, run
@@ -27,8 +28,23 @@ def check_everything(path: Path | None, env: Mapping[str, str], names: Names | N
     templates = settings.templates_dir if settings else data_folder("templates")
     if settings is not None:
         known = (names.diagnostics, names.actions) if names else (None, None)
+        problems += _media(settings, path, env)
         problems += runbook.check(settings.runbooks, today, *known)
     return sorted({*problems, *check_templates(templates)})
+
+
+def _media(settings: Settings, path: Path | None, env: Mapping[str, str]) -> list[Problem]:
+    """Addresses of media that mean nothing to Apprise. Asked of a child process, which calls nobody."""
+    file = path or Path(env.get("MLOPS_CONFIG") or "mlops.yaml")
+    given = [(key, name, address) for key, media in settings.media.items() for name, address in media.items()]
+    if not any(address for _, _, address in given):
+        return []
+    main, courier = read(file.read_text(encoding="utf-8"), str(file)), Courier(env)
+    return [
+        main.problem(("people", key, "media", name), f"{key}: {name} {called.why}; see Apprise's list of services")
+        for key, name, address in given
+        if address and not (called := courier.look(address)).ok
+    ]
 
 
 def check_templates(folder: Path) -> list[Problem]:

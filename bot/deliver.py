@@ -17,6 +17,7 @@ from typing import Protocol
 from bot.engine import Engine
 from bot.model import Incident
 from bot.policy.escalation import catch_all
+from bot.policy.reach import MENTIONED
 from bot.render import Message, Renderer
 from bot.store import Job, StoreDown
 
@@ -173,6 +174,10 @@ class Deliverer:
         kind, _, name = job.target.partition(":")
         if kind == "user":
             return Place(channel=self._chat.direct(name))
+        if kind == "mention":  # in the thread; before there is one, in the channel
+            headline = self._store.place(job.incident_id)
+            if headline:
+                return Place(channel=headline[0], thread_ts=headline[1])
         if kind == "channel":
             return Place(channel=self._chat.resolve(name))
         headline = self._store.place(job.incident_id)
@@ -264,7 +269,7 @@ class Deliverer:
                     return self._render.note({"text": "This plan is gone.", "by": ""}, incident)
                 return self._render.card(incident, plan, policy, now)
             case "page":
-                return self._render.page(incident, {**job.payload, "repeated": job.unanswered > 0}, policy, now)
+                return self.page(job, incident)
         match job.template:
             case "diagnosis":
                 return self._render.diagnosis(self._with_picture(job), incident)
@@ -276,6 +281,17 @@ class Deliverer:
                 return self._render.runbook(incident, book)
             case _:
                 return self._render.note(dict(job.payload), incident)
+
+    def page(self, job: Job, incident: Incident) -> Message:
+        """What a page says, in Slack and by other media."""
+        called = job.target.removeprefix(MENTIONED) if job.target.startswith(MENTIONED) else ""
+        data = {**job.payload, "repeated": job.unanswered > 0, "call": called}
+        return self._render.page(incident, data, self._engine.policy, self._engine.now())
+
+    def page_by_medium(self, job: Job) -> Message | None:
+        """The same for a page that does not go to Slack; None when its incident is gone."""
+        incident = self._store.incident(job.incident_id)
+        return self.page(job, incident) if incident is not None else None
 
     def _with_picture(self, job: Job) -> dict[str, object]:
         """The finding's data, with the picture uploaded; a picture that is gone costs the picture only."""

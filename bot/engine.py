@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from bot import events as ev
 from bot.decide import decide
-from bot.effects import Decision, Why
+from bot.effects import Decision, PostToThread, Record, Why
 from bot.events import Event
 from bot.model import SYSTEM, Alert, Incident, IncidentKind, Severity, Subject, Who
 from bot.policy import Policy
@@ -235,6 +235,18 @@ class Engine:
                     kind="template_failed", by=SYSTEM, text=f"{template} was sent in plain text: {why}", data={},
                     incident_id=incident_id, now=now,
                 )  # fmt: skip
+
+    def note_medium_failed(self, incident_id: str, key: str, text: str) -> None:
+        """Say once in an incident's thread that a person's medium did not work, and write it down."""
+        now = self.now()
+        with self.store.begin() as tx:
+            incident = tx.incident(incident_id)
+            if incident is None or not tx.once(key, now):
+                return
+            record = Record(kind="medium_failed", by=SYSTEM, text=text)
+            post = PostToThread(template="note", data={"text": text, "by": ""})
+            tx.save(Decision(incident=incident, effects=(record, post), why=Why(code="medium_failed", text=text)), now)
+        self.work_to_do.set()
 
     def note_undelivered(self, incident_id: str, kind: str, target: str, why: str) -> None:
         """Write down that a message was given up, so that somebody who reads the timeline sees it."""

@@ -49,6 +49,7 @@ from bot.policy import (
 from bot.policy.approval import expiry, rule_for
 from bot.policy.calendar import Calendar, Wait, Window
 from bot.policy.escalation import default_ladder
+from bot.policy.reach import Reach, Reachable
 from bot.policy.rota import Layer, Rota
 
 UNMAPPED = "unmapped"  # the system of alerts that no profile knows
@@ -58,7 +59,17 @@ T = TypeVar("T")
 def person(key: str, shape: PersonShape, team_id: str) -> Person:
     """Somebody who is listed."""
     who = Who(team_id=shape.team_id or team_id, user_id=shape.user_id, name=shape.name or key)
-    return Person(key=key, who=who, roles=frozenset(shape.roles), shell_user=shape.shell_user)
+    return Person(
+        key=key, who=who, roles=frozenset(shape.roles), shell_user=shape.shell_user, zone=shape.zone,
+        email=shape.email.lower(), reach=_reachable(key, shape),
+    )  # fmt: skip
+
+
+def _reachable(key: str, shape: PersonShape) -> Reachable | None:
+    written = {word: getattr(shape.reach, word.value) for word in Severity}
+    rules = {word: Reach(by=tuple(ways.by), at_work=ways.hours == "working") for word, ways in written.items() if ways}
+    hours = shape.hours or CalendarShape(zone=shape.zone or "UTC")
+    return Reachable(key=key, user_id=shape.user_id, rules=rules, hours=calendar(hours)) if rules else None
 
 
 def rotation(name: str, shape: RotationShape) -> Rota:

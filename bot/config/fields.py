@@ -53,6 +53,8 @@ def _listed(given: object) -> object:
 
 def _wall_clock(given: object) -> time:
     """09:00. Raises ValueError for anything else."""
+    if isinstance(given, time):  # a default of ours
+        return given
     found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", str(given).strip())
     if not found:
         raise ValueError(f'"{str(given)[:40]}" is not a time of day; write it like 09:00 (midnight is 00:00)')

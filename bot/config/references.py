@@ -137,6 +137,8 @@ def _is_address(at: At) -> bool:
 def _is_secret(at: At) -> bool:
     if at in _SECRET_PLACES:
         return True
+    if len(at) == 4 and at[0] == "people" and at[2] == "media":
+        return True
     in_backend = len(at) == 3 and at[0] == "backends"
     in_options = len(at) == 6 and at[0] == "models" and at[2] == "drift" and at[4] == "options"
     return (in_backend or in_options) and bool(_SECRET_KEYS.search(str(at[-1]).lower()))

@@ -88,6 +88,7 @@ class Settings:
     runbooks: tuple[Runbook, ...] = ()
     backends: Mapping[str, Mapping[str, BackendConfig]] = field(default_factory=dict)  # system → name → backend
     links: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)  # system → (label, address)
+    media: Mapping[str, Mapping[str, Secret]] = field(default_factory=dict)  # key of the person → medium → address
     drift: Mapping[str, Mapping[str, DriftProfile]] = field(default_factory=dict)  # system → model → its drift
     drift_worker: WorkerSettings = field(default_factory=WorkerSettings)
     time_scale: float = 1.0  # what `demo.minute` makes of every delay

@@ -30,6 +30,35 @@ from bot.config.settings import Secret
 from bot.config.training import TrainingShape
 
 
+def _reach(given: object) -> object:
+    """A list of ways is short for ways without hours."""
+    return {"by": given} if isinstance(given, (list, str)) else given
+
+
+class ReachShape(Shape):
+    """The ways to a person for one severity, all at once. A list alone is short for `by`."""
+
+    by: Words = Field(
+        description="`dm`, `mention` (in the incident's thread), or names under `media`. One in Slack is always used."
+    )
+    hours: Literal["always", "working"] = Field(
+        "always",
+        description="`working`: outside their working hours the direct message alone, which Slack keeps quiet.",
+    )
+
+
+Ways = Annotated[ReachShape | None, BeforeValidator(_reach)]
+
+
+class ReachesShape(Shape):
+    """Ways by severity; one that is left out: the direct message."""
+
+    P0: Ways = Field(None, description="In a P0: `[dm, sms, mail]` calls by all of them at once.")
+    P1: Ways = Field(None, description="In a P1.")
+    P2: Ways = Field(None, description="In a P2: `{by: [dm, sms], hours: working}`.")
+    P3: Ways = Field(None, description="In a P3.")
+
+
 class PersonShape(Shape):
     """Somebody who may steer or act, by a key that other files use."""
 
@@ -38,6 +67,17 @@ class PersonShape(Shape):
     roles: Words = Field(default_factory=list, description="Free words that ladders and approval rules refer to.")
     shell_user: Text = Field("", description="Login name that may act as this person with `mlops-bot run`.")
     team_id: Text = Field("", description="Slack workspace of the person, when it is not `slack.team_id`.")
+    zone: Text = Field("", description="IANA name of their time zone; times they type are meant in it.")
+    email: Text = Field("", description="By it a calendar's events name them.")
+    hours: CalendarShape | None = Field(
+        None, description="Their working hours. Default: Monday to Friday, 09:00 to 17:00 in their zone."
+    )
+    media: dict[Name, SecretText] = Field(
+        default_factory=dict,
+        description="Other ways to them, by names of your own: each an Apprise address (e-mail, SMS gateway, pager),"
+        " by reference only: `sms: ${env:ALICE_SMS}`.",
+    )
+    reach: ReachesShape = Field(default_factory=ReachesShape, description="Which ways are used for which severity.")
 
 
 class SlackShape(Shape):

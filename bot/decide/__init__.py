@@ -22,6 +22,7 @@ from bot.effects import Decision, Why
 from bot.events import Event
 from bot.model import Incident, TimerKind, Who
 from bot.policy import Policy
+from bot.policy.reach import spread
 
 GONE = Why(code="no_incident", text="There is no such incident.", refused=True)
 
@@ -33,7 +34,11 @@ def decide(incident: Incident | None, event: Event, now: datetime, policy: Polic
     the rules in force. Out: the incident afterwards, the effects to store with it, and the reason. Raises nothing for
     any combination of incident and event; does not promise that an effect succeeds.
     """
-    event = _with_tame_names(event)
+    people = tuple(person.reach for person in policy.people if person.reach is not None)
+    return spread(_decided(incident, _with_tame_names(event), now, policy), people, now)
+
+
+def _decided(incident: Incident | None, event: Event, now: datetime, policy: Policy) -> Decision:
     if isinstance(event, ev.AlertsChanged):
         return alerts_changed(incident, event, now, policy)
     if isinstance(event, ev.Declared):

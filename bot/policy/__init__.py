@@ -10,6 +10,7 @@ from bot.model import Level, Severity, Subject, Who
 from bot.policy import rota
 from bot.policy.calendar import Calendar, Wait, Window, open_spans, zone_named
 from bot.policy.gate import Gate, Smoke
+from bot.policy.reach import Reachable
 from bot.policy.training import TrainingProfile
 
 
@@ -23,6 +24,7 @@ class Person:
     shell_user: str = ""  # login name that may act as this person with `mlops-bot run`
     zone: str = ""  # IANA name; times they type are meant in it, "" for the rotation's
     email: str = ""  # in lower case; by it a calendar's events name them
+    reach: Reachable | None = None  # by which ways a page goes to them; None: by direct message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,6 +210,7 @@ class Page:
     tried: tuple[str, ...]
     channel: str
     buttons: tuple[Button, ...]
+    call: Name | None = None  # whom it mentions, in a channel or thread; None in a direct message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

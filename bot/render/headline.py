@@ -96,8 +96,14 @@ def page(incident: Incident, data: Mapping[str, object], policy: Policy, now: da
         owner=name_of(incident.owner),
         tried=_tried(incident, policy),
         channel=incident.channel,
+        call=_called(data, policy),
         buttons=(*((ack,) if is_waiting else ()), *((take,) if incident.is_open else ())),
     )
+
+
+def _called(data: Mapping[str, object], policy: Policy) -> Name | None:
+    """Whom a page mentions, where it goes to a channel because that person wants it so."""
+    return addressed(f"user:{data['call']}", policy) if data.get("call") else None
 
 
 def _to_call(incident: Incident, policy: Policy, now: datetime) -> tuple[Name, ...]:

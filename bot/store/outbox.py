@@ -196,7 +196,7 @@ def incident_at(connection: Connection, channel: str, ts: str) -> str | None:
 
 def next_free(connection: Connection, lane: str) -> datetime | None:
     """When the next row of a lane ("" for any) may be claimed."""
-    lanes = [lane] if lane else ["slack", "work"]
+    lanes = [lane] if lane else ["slack", "work", "media"]
     found = [connection.execute(select(func.min(_free_at())).where(_may_go(one))).scalar() for one in lanes]
     times: list[datetime] = [one for one in found if one is not None]
     return min(times, default=None)
@@ -227,7 +227,7 @@ def stats(connection: Connection, now: datetime) -> QueueStats:
 
 
 def _new_row(wanted: Wanted, now: datetime, due_at: datetime) -> dict[str, object]:
-    ranks = _PRIORITY if wanted.lane == "slack" else _WORK_PRIORITY
+    ranks = _WORK_PRIORITY if wanted.lane == "work" else _PRIORITY
     return {
         "id": wanted.id, "incident_id": wanted.incident_id or None, "lane": wanted.lane, "kind": wanted.kind,
         "payload": write_json(wanted.payload), "target": clean(wanted.target), "template": wanted.template,

@@ -18,7 +18,7 @@ class Job:
 
     id: str
     incident_id: str
-    lane: str  # "slack" or "work"
+    lane: str  # "slack", "media" or "work"
     kind: str
     template: str
     payload: dict[str, object]

@@ -30,6 +30,7 @@ from bot.effects import (
     TellSubscriber,
 )  # fmt: skip
 from bot.model import Alert, Incident, Who, canonical
+from bot.policy.reach import MEDIUM
 from bot.policy.roster import CalendarCopy, StandIn
 from bot.ports import Move
 from bot.store import chain, incidents, ledger, outbox, roster, timers
@@ -265,7 +266,11 @@ class Tx:
                 # Pages of the ladder can be dropped together; one outside it goes out whatever the ladder does.
                 template = outbox.LADDER_PAGE if effect.number > 0 or effect.asks else ""
                 row_id = page_id(incident.id, effect)
-                row = message(id=row_id, kind="page", payload=content, target=effect.target, template=template)
+                lane = "media" if effect.target.startswith(MEDIUM) else "slack"
+                row = outbox.Wanted(
+                    id=row_id, incident_id=incident.id, lane=lane, kind="page", payload=content, target=effect.target,
+                    template=template,
+                )  # fmt: skip
                 outbox.add_once(self._connection, row, now)
             case TellSubscriber():
                 outbox.drop_unsent(self._connection, incident.id, f"update:{effect.number}", now)
