@@ -23,7 +23,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor as TickExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot import http
+from bot import hooks, http
 from bot.audit import write_anchor
 from bot.charts import ChartPool
 from bot.config import Settings
@@ -177,6 +177,28 @@ class Bot:
         taken = self.engine.take_in(incoming, note.quarantined, note.truncated)
         return {"ok": True, "alerts": list(taken.verdicts), "incidents": list(taken.incidents), **taken.counts}
 
+    def hear_mlflow(self, body: bytes, headers: Mapping[str, str]) -> str:
+        """One delivery of MLflow, in the ledger when it is answered. Raises hooks.Unsigned, hooks.Unread, StoreDown."""
+        if self._outdated:
+            raise StoreDown(self._outdated)
+        now = self.now()
+        told = hooks.read(body, headers, self._mlflow_senders(), now)
+        for sender in told.senders:
+            model = self.engine.policy.system(sender.system).model(told.model)
+            if model is not None and (model.registry, model.alias) == (sender.backend, told.alias):
+                self.ledger.hear(sender.system, model, told.version, told.at)
+        with self.store.begin() as tx:
+            is_new = tx.once(f"mlflow:{told.delivery_id}", now)
+        return told.what if is_new else f"{told.what}, taken before"
+
+    def _mlflow_senders(self) -> list[hooks.Sender]:
+        return [
+            hooks.Sender(system=system, backend=name, secret=config.settings[hooks.SECRET_KEY])
+            for system, configs in self.settings.backends.items()
+            for name, config in configs.items()
+            if config.settings.get(hooks.SECRET_KEY)
+        ]
+
     def _from_slack(self, body: str, headers: Mapping[str, str]) -> tuple[int, dict[str, list[str]], str]:
         if self._outdated:
             raise StoreDown(self._outdated)
@@ -282,7 +304,7 @@ class Bot:
         door = http.Door(
             webhook_token=self.settings.http.webhook_token.reveal(), max_body_bytes=self.settings.http.max_body_bytes,
             take_in=self.take_in, slack=self._from_slack if self.settings.slack.mode == "http" else None,
-            alive=self.alive, ready=self.ready, metrics=self.metrics,
+            alive=self.alive, ready=self.ready, metrics=self.metrics, mlflow=self.hear_mlflow,
         )  # fmt: skip
         config = uvicorn.Config(
             http.build(door), host=self.settings.http.host, port=self.settings.http.port, log_config=None,

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from bot.hooks import Unread, Unsigned
 from bot.store import StoreDown
 
 log = logging.getLogger("mlops.http")
@@ -29,6 +30,7 @@ MAX_WAITING = 24
 READ_WITHIN_S = 10.0  # for a whole body; a sender that trickles must not keep a place for ever
 _SLACK_READING = 64  # bodies for Slack's door being read at once, before anybody knows who sent them
 _SLACK_CAP = 1024 * 1024
+_MLFLOW_CAP = 256 * 1024
 
 
 class BadBody(ValueError):
@@ -54,6 +56,7 @@ class Door:
     alive: Callable[[], Health]
     ready: Callable[[], Health]
     metrics: Callable[[], str]
+    mlflow: Callable[[bytes, Mapping[str, str]], str] | None = None  # raises Unsigned, Unread or StoreDown
 
 
 class TooLarge(Exception):
@@ -119,6 +122,7 @@ def build(door: Door) -> Starlette:
     return Starlette(
         routes=[
             Route("/webhooks/alertmanager", alertmanager, methods=["POST"]),
+            Route("/webhooks/mlflow", _from_mlflow(door, reading), methods=["POST"]),
             Route("/slack/events", slack, methods=["POST"]),
             Route("/healthz", alive),
             Route("/readyz", _health(door.ready)),
@@ -131,6 +135,32 @@ def build(door: Door) -> Starlette:
             StoreDown: _down,
         },
     )
+
+
+def _from_mlflow(door: Door, reading: threading.BoundedSemaphore) -> Callable[[Request], Awaitable[Response]]:
+    """MLflow's deliveries. Only who signed is heard, and only what is stored is answered with 2xx."""
+
+    async def answer(request: Request) -> Response:
+        if door.mlflow is None:
+            return _problem(404, "Webhooks of MLflow are off.")
+        if "x-mlflow-signature" not in request.headers:
+            return _problem(401, "This door is for deliveries that MLflow signed. Give its webhook a secret.")
+        if not reading.acquire(blocking=False):
+            return _problem(503, "Too many requests at once; nothing of this one was stored. Send it again.")
+        try:
+            body = await _read(request, _MLFLOW_CAP)
+        finally:
+            reading.release()
+        try:
+            said = await run_in_threadpool(door.mlflow, body, dict(request.headers))
+        except Unsigned as problem:
+            log.warning("a delivery of MLflow was refused: %s", problem, extra={"action": "webhook_refused"})
+            return _problem(401, str(problem))
+        except Unread as problem:
+            return _problem(400, str(problem))
+        return JSONResponse({"ok": True, "said": said})
+
+    return answer
 
 
 def _health(ask: Callable[[], Health]) -> Callable[[Request], Awaitable[Response]]:

@@ -295,6 +295,16 @@ Backends = Mapping[str, object]  # a system's backends by the name its profile g
 RELEASED = "released"  # what a move is called when a template is rolled out whole; `to` is its id, "" for none
 
 
+# How the ledger came to know of a move.
+FIRST_LOOK = "first look"  # it was so when we began to watch; what was before is not known
+LOOKED = "look"  # two looks found it different
+FROM_METRICS = "metrics"  # read back from what the metrics remember
+FROM_REGISTRY = "registry"  # read back from the registry's times
+FROM_TAG = "tag"  # a release wrote it on the version
+BY_WEBHOOK = "webhook"  # the registry itself said so at once
+BY_US = "own action"  # our plan's step
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """An entry of the ledger: something that was in production changed."""
@@ -306,7 +316,10 @@ class Move:
     to: str
     earliest_at: datetime  # it happened between these two
     latest_at: datetime
-    by: str = ""  # who, when we did it ourselves
+    by: str = ""  # who asked and who agreed, when we did it ourselves
+    why: str = ""  # their reason, or ours
+    plan_id: str = ""  # of the plan that did it, "" when it was none of ours
+    told_by: str = ""  # how we know: one of the words below; "" in lines of before they were kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Statements about everything small: ids, counters, handled events, freezes, debts, bad versions, moves, bad alerts."""
+"""Statements about everything small: ids, counters, handled events, freezes, debts, bad versions, bad alerts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select, update
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from bot.effects import MarkBad, OpenDebt
 from bot.model import Subject, Who
-from bot.ports import Move
 from bot.store.database import upsert
 from bot.store.documents import bounded, clean
 from bot.store.records import Debt, Quarantined
-from bot.store.tables import bad_version, counter, debt, event_key, freeze, move, quarantine, sequence
+from bot.store.tables import bad_version, counter, debt, event_key, freeze, quarantine, sequence
 
 _RAW_CHARS = 4_000  # of a bad alert: enough to see what is wrong with it
 _QUARANTINED = 1_000  # kept; a sender that is broken for a week must not fill the disk
@@ -138,26 +137,3 @@ def bad_versions(connection: Connection, system: str, model: str) -> dict[str, s
     of_model = (bad_version.c.system == clean(system), bad_version.c.model == clean(model))
     found = connection.execute(select(bad_version).where(*of_model).order_by(bad_version.c.at))
     return {row.version: row.why for row in found}
-
-
-def add_move(connection: Connection, seen: Move) -> bool:
-    """Note that something in production changed; False when it was noted before."""
-    row = upsert(connection, move).values(
-        system=clean(seen.system), model=clean(seen.model), what=clean(seen.what), from_version=clean(seen.from_),
-        to_version=clean(seen.to), earliest_at=seen.earliest_at, latest_at=seen.latest_at, by=clean(seen.by),
-    )  # fmt: skip
-    return connection.execute(row.on_conflict_do_nothing().returning(move.c.id)).first() is not None
-
-
-def moves(connection: Connection, system: str, model: str, limit: int) -> tuple[Move, ...]:
-    """What changed of a model, newest first."""
-    query = select(move).where(move.c.system == clean(system), move.c.model == clean(model))
-    found = connection.execute(query.order_by(move.c.latest_at.desc(), move.c.id.desc()).limit(limit))
-    return tuple(_move(row) for row in found)
-
-
-def _move(row: Row[tuple[object, ...]]) -> Move:
-    return Move(
-        system=row.system, model=row.model, what=row.what, from_=row.from_version, to=row.to_version,
-        earliest_at=row.earliest_at, latest_at=row.latest_at, by=row.by,
-    )  # fmt: skip

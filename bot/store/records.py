@@ -113,3 +113,11 @@ class QueueStats:
 
     counts: dict[tuple[str, str, str], int] = field(default_factory=dict)  # (lane, kind, state) → rows
     oldest_s: dict[str, float] = field(default_factory=dict)  # lane → age of the oldest row that still waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """How long one fact has been watched for the ledger."""
+
+    since_at: datetime  # the first look
+    seen_at: datetime  # the last one that found it as the ledger says; up to a minute old

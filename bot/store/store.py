@@ -12,10 +12,10 @@ from bot.audit import AuditLine
 from bot.model import Incident
 from bot.policy.roster import CalendarCopy, Entry, StandIn
 from bot.ports import Move
-from bot.store import chain, incidents, ledger, outbox, roster, schema, timers
+from bot.store import chain, incidents, ledger, moves, outbox, roster, schema, timers
 from bot.store.database import Database
 from bot.store.documents import clean
-from bot.store.records import AlertRow, Debt, Job, Overdue, Quarantined, QueueStats, Timer
+from bot.store.records import AlertRow, Debt, Job, Overdue, Quarantined, QueueStats, Timer, Watch
 from bot.store.tx import Tx as _Tx
 
 
@@ -112,10 +112,15 @@ class Store:
         with self._database.read() as connection:
             return ledger.bad_versions(connection, system, model)
 
-    def moves(self, system: str, model: str, limit: int = 50) -> tuple[Move, ...]:
-        """What changed in production of a model, newest first."""
+    def moves(self, system: str, model: str, limit: int = 50, what: str = "") -> tuple[Move, ...]:
+        """What changed in production of a model, newest first; with `what`, one fact about it alone."""
         with self._database.read() as connection:
-            return ledger.moves(connection, system, model, limit)
+            return moves.of_model(connection, system, model, limit, what)
+
+    def watches(self, system: str, model: str) -> dict[str, Watch]:
+        """Which facts about a model are watched, and since when."""
+        with self._database.read() as connection:
+            return moves.watches(connection, system, model)
 
     def counters(self) -> dict[str, int]:
         """Every counter that was ever raised."""

@@ -272,7 +272,7 @@ calendar_copy = Table(
     _words("error"),
 )  # fmt: skip
 
-# What was in production and changed.
+# What was in production and changed. Triggers, made by the migration, refuse to change or remove a line.
 move = Table(
     "move", metadata,
     Column("id", _RowId, primary_key=True, autoincrement=True),
@@ -284,8 +284,22 @@ move = Table(
     Column("earliest_at", Moment, nullable=False),
     Column("latest_at", Moment, nullable=False),
     _words("by"),
+    _words("why"),
+    _words("plan_id"),
+    _words("told_by"),
 )  # fmt: skip
 Index("uq_move_once", *(move.c[name] for name in ("system", "model", "what", "latest_at", "to_version")), unique=True)
+Index("ix_move_latest", *(move.c[name] for name in ("system", "model", "what", "latest_at")))
+
+# Since when something is watched for the ledger, and when it was last seen to be as the ledger's last line says.
+watch = Table(
+    "watch", metadata,
+    Column("system", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("since_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+)  # fmt: skip
 
 # The chain (see bot.audit). Triggers, made by the migration, refuse to change or remove a line.
 audit = Table(

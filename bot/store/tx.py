@@ -33,10 +33,10 @@ from bot.model import Alert, Incident, Who, canonical
 from bot.policy.reach import MEDIUM
 from bot.policy.roster import CalendarCopy, StandIn
 from bot.ports import Move
-from bot.store import chain, incidents, ledger, outbox, roster, timers
+from bot.store import chain, incidents, ledger, moves, outbox, roster, timers
 from bot.store.database import lock_words
 from bot.store.documents import clean
-from bot.store.records import Merge
+from bot.store.records import Merge, Watch
 
 
 class Tx:
@@ -180,9 +180,25 @@ class Tx:
         """Mark a due timer done; True for exactly one caller."""
         return timers.take(self._connection, timer_id, now)
 
+    def lock_ledger(self, system: str, model: str) -> None:
+        """Until the end of this transaction, let nobody else add to the ledger of this model."""
+        moves.lock(self._connection, system, model)
+
     def add_move(self, move: Move) -> bool:
         """Note that something in production changed; False when it was noted before."""
-        return ledger.add_move(self._connection, move)
+        return moves.add(self._connection, move)
+
+    def moves(self, system: str, model: str, limit: int = 50, what: str = "") -> tuple[Move, ...]:
+        """What changed in production of a model, newest first; with `what`, one fact about it alone."""
+        return moves.of_model(self._connection, system, model, limit, what)
+
+    def saw(self, system: str, model: str, what: str, at: datetime) -> None:
+        """Note that something was looked at, and is as the ledger's last line about it says."""
+        moves.saw(self._connection, system, model, what, at)
+
+    def watches(self, system: str, model: str) -> dict[str, Watch]:
+        """Which facts about a model are watched, and since when."""
+        return moves.watches(self._connection, system, model)
 
     def record(
         self,

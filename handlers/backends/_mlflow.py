@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 S = TypeVar("S", bound="MlflowServer")
-SETTINGS = ("url", "username", "password")
+SETTINGS = ("url", "username", "password", "webhook_secret")  # the last one is for the HTTP door
+SECRET_CHARS = 16  # a shorter secret can be guessed
 CALL_S = 3  # moving an alias takes four calls and must fit into a step's lease; MLflow wants whole seconds
 _WHOLE = 8_000  # more than MLflow keeps of any value: what is compared must not be cut
 NEWEST = 200  # versions looked at
@@ -224,6 +225,9 @@ def built(client: type[S], settings: Mapping[str, str], kind: str) -> S:
     user, password = settings.get("username", ""), settings.get("password", "")
     if bool(user) != bool(password):
         raise ValueError(f"{kind}: `username` and `password` belong together; one of them is missing.")
+    secret = settings.get("webhook_secret", "")
+    if secret and len(secret) < SECRET_CHARS:
+        raise ValueError(f"{kind}: `webhook_secret` has fewer than {SECRET_CHARS} characters; use a longer one.")
     return client(base_url(settings, kind), user, password)
 
 

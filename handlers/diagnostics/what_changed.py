@@ -104,9 +104,10 @@ def _is_known(change: Change, found: Iterable[Change]) -> bool:
 
 def _from_ledger(scene: Scene) -> Iterator[Change]:
     for move in scene.moves:
-        if not move.from_ or move.what == RELEASED:  # the first look at something is no change
+        if not (move.from_ and move.to) or move.what == RELEASED:  # a first look is no change, nor is silence
             continue
         by = f"by {move.by}" if move.by else "not by this bot"
+        by += f" ({move.plan_id})" if move.plan_id else ""
         sure = "" if move.latest_at - move.earliest_at < SAME else f", after {clock(move.earliest_at, scene.now)} UTC"
         if move.what == "served":
             what, kind = f"the server changed from {shown(move.from_)} to {shown(move.to)}", "live"

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
-from bot.policy import ModelProfile, System
+from bot.app import Bot
+from bot.config import BackendConfig, HttpSettings, Secret, Settings, SlackSettings
+from bot.policy import ModelProfile, Policy, System
 from bot.policy.gate import Criterion, Gate
-from bot.ports import Foreign, Scene, Served
+from bot.ports import BY_WEBHOOK, Foreign, Scene, Served
+from bot.registry import load
+from bot.store import Store
 from handlers import versions
 from handlers.backends import mlflow
+from playground.system.processes import wait_until
+from tests.engine.test_hooks import event, signed
 from tests.handlers.real_mlflow import RealMlflow
 
 MODEL = "credit"
@@ -115,3 +124,82 @@ def test_what_is_gone_is_not_known_and_the_rest_is_told(real: RealMlflow) -> Non
     assert rows["metrics of v1"][0] == "not known"
     assert "was deleted in MLflow" in rows["metrics of v1"][1]
     assert rows["accuracy"][0] == "not recorded → 0.6"
+
+
+# what MLflow tells by itself
+
+SECRET = "a-secret-of-thirty-two-characters"
+
+
+@pytest.fixture
+def bot(real: RealMlflow, tmp_path: Path) -> Iterator[Bot]:
+    """The production process' HTTP door, its ledger, and nothing that runs by itself."""
+    Store(f"sqlite:///{tmp_path / 'bot.db'}", audit_key=b"k").migrate()
+    profile = ModelProfile(name=MODEL, service="api", registry="registry", alias="champion")
+    rules = Policy(systems={"loans": System(name="loans", models=(profile,))})
+    registry = BackendConfig("mlflow", {"url": real.url, "webhook_secret": SECRET})
+    settings = Settings(
+        policy=rules, database_url=Secret(f"sqlite:///{tmp_path / 'bot.db'}"),
+        http=HttpSettings(port=0, webhook_token=Secret("t" * 20), max_body_bytes=200_000),
+        slack=SlackSettings(mode="http", signing_secret=Secret("s" * 20), bot_token=Secret("x")),
+        secret_key=Secret("canary-secret-key"), backends={"loans": {"registry": registry}},
+    )  # fmt: skip
+    one = Bot(settings, load())
+    one._scheduler.start(paused=True)
+    one._serve_http()
+    yield one
+    one.stop()
+
+
+def test_mlflow_itself_tells_of_a_move_and_it_is_stored_before_the_answer(bot: Bot, real: RealMlflow) -> None:
+    """A real server signs and sends; the move has one exact time instead of two."""
+    bot.ledger.look()
+    hook = real.client.create_webhook(
+        "bot", f"{bot.address}/webhooks/mlflow", ["model_version_alias.created", "model_version_alias.deleted"],
+        secret=SECRET,
+    )  # fmt: skip
+    try:
+        real.client.set_registered_model_alias(MODEL, "champion", "3")
+        wait_until(lambda: len(bot.store.moves("loans", MODEL)) == 2, what="the move is told", timeout_seconds=20)
+        newest, first = bot.store.moves("loans", MODEL)
+        assert (first.to, newest.from_, newest.to, newest.told_by) == ("2", "2", "3", BY_WEBHOOK)
+        assert newest.earliest_at == newest.latest_at
+        assert bot.ledger.look() == 0, "the look after it finds nothing new"
+    finally:
+        real.client.delete_webhook(hook.webhook_id)
+        real.client.set_registered_model_alias(MODEL, "champion", "2")
+
+
+@pytest.mark.parametrize("secret", ["", "a-secret-that-is-not-ours-at-all"])
+def test_a_delivery_without_our_secret_is_refused(bot: Bot, real: RealMlflow, secret: str) -> None:
+    hook = real.client.create_webhook(
+        "stranger", f"{bot.address}/webhooks/mlflow", ["model_version_alias.created"], secret=secret or None
+    )
+    try:
+        result = real.client.test_webhook(hook.webhook_id, "model_version_alias.created")
+        assert not result.success
+        assert result.response_status == 401
+        assert bot.store.moves("loans", "example_model") == ()
+    finally:
+        real.client.delete_webhook(hook.webhook_id)
+
+
+def test_what_cannot_be_stored_is_not_answered_with_yes(bot: Bot) -> None:
+    data = {"name": MODEL, "alias": "champion", "version": "1"}
+    body = json.dumps(event(data=data, timestamp=datetime.now(UTC).isoformat())).encode()
+    headers = signed(body, secret=SECRET, at=datetime.now(UTC))
+    bot._outdated = "the tables are not its own"
+    assert requests.post(f"{bot.address}/webhooks/mlflow", data=body, headers=headers, timeout=10).status_code == 503
+    assert bot.store.moves("loans", MODEL) == ()
+    bot._outdated = ""
+    for said in ("model_version_alias.created", "model_version_alias.created, taken before"):
+        answer = requests.post(f"{bot.address}/webhooks/mlflow", data=body, headers=headers, timeout=10)
+        assert (answer.status_code, answer.json()["said"]) == (200, said)
+    assert len(bot.store.moves("loans", MODEL)) == 1
+
+
+def test_a_body_without_end_is_cut_off(bot: Bot) -> None:
+    headers = {"X-MLflow-Signature": "v1,AAAA"}
+    assert requests.post(f"{bot.address}/webhooks/mlflow", data=b"x" * 300_000, headers=headers, timeout=10
+                         ).status_code == 413  # fmt: skip
+    assert requests.post(f"{bot.address}/webhooks/mlflow", data=b"x", timeout=10).status_code == 401

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from bot.desk.reply import Asker, Reply, when
+from bot.desk.past import told_past
+from bot.desk.reply import Asker, Reply
 from bot.desk.room import Room
-from bot.words import harmless
 from handlers import commands as cmd
 from handlers import versions
 from handlers.commands import LOOK, Verb
@@ -21,7 +21,10 @@ VERBS = (
         name="compare", usage="compare <model> <version> <version>", group=LOOK,
         summary="two versions side by side: metrics, data, parameters, signature, size",
     ),
-    Verb(name="history", usage="history <model>", summary="which version was production when", group=LOOK),
+    Verb(
+        name="history", usage="history <model>", summary="which version was production when, by whom and why",
+        group=LOOK,
+    ),
 )  # fmt: skip
 _VERSION = re.compile(r"v?(\d{1,9})", re.IGNORECASE)
 
@@ -55,10 +58,6 @@ def say_history(room: Room, command: cmd.Command, asker: Asker) -> Reply:
     if isinstance(found, Reply):
         return found
     system, model = found
-    moves = room.store.moves(system.name, model, limit=15)
-    lines = [
-        f"• {when(move.latest_at)} {move.what}: {harmless(move.from_, 60) or 'not known'}"
-        f" → {harmless(move.to, 60)}" + (f" by {harmless(move.by, 60)}" if move.by else "")
-        for move in moves
-    ]
-    return Reply(text="\n".join(lines) or f"I have not seen {model} change yet.")
+    moves = room.store.moves(system.name, model, limit=20)
+    watches = room.store.watches(system.name, model)
+    return Reply(text=told_past(f"{model} of {system.name}", moves, watches, room.engine.now()))
