@@ -188,7 +188,7 @@ def _settings(shape: ConfigShape, main: Marked, reader: _Reader) -> Settings:
         audit_anchor=base / shape.audit.anchor_file if shape.audit.anchor_file else None,
         runbooks_dir=base / shape.runbooks if shape.runbooks else data_folder("runbooks"),
         templates_dir=base / shape.templates if shape.templates else data_folder("templates"),
-        drift_worker=drift.worker(shape.drift, base),
+        drift_worker=drift.worker(shape.drift, base, reader.env),
         time_scale=shape.demo.minute / timedelta(minutes=1),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -187,10 +188,12 @@ class DriftWorkerShape(Shape):
     download_mb: int = Field(2_000, ge=1, le=1_000_000, description="Of one file or answer that is fetched.")
     max_rows: int = Field(5_000_000, ge=1_000, description="That a query may give.")
     folders: Words = Field(
-        default_factory=lambda: ["."], description="Folders that files may be read from, with what is below."
+        default_factory=lambda: ["."],
+        description="Folders that files may be read from, with what is below. Default: the folder of mlops.yaml.",
     )
     schemes: Words = Field(
-        default_factory=lambda: ["https", "postgresql"], description="Schemes that `url` and `database` may have."
+        default_factory=lambda: ["https", "postgresql"],
+        description="Schemes that `url` and `database` may have. Default: `https`, `postgresql`.",
     )
     environment: Words = Field(
         default_factory=list, description="Environment variables that the worker is given; it gets no others."
@@ -220,12 +223,13 @@ def profile(system: str, model: str, shape: DriftShape, folder: Path, worker: Dr
     )  # fmt: skip
 
 
-def worker(shape: DriftWorkerShape, base: Path) -> WorkerSettings:
+def worker(shape: DriftWorkerShape, base: Path, env: Mapping[str, str]) -> WorkerSettings:
     """How the worker is run; `base` is the folder of mlops.yaml."""
     return WorkerSettings(
         python=shape.python or sys.executable, reports=base / shape.reports, kept=shape.kept,
         folders=tuple((base / folder).resolve() for folder in shape.folders),
-        schemes=frozenset(scheme.lower() for scheme in shape.schemes), environment=tuple(shape.environment),
+        schemes=frozenset(scheme.lower() for scheme in shape.schemes),
+        environment=tuple((name, env[name]) for name in shape.environment if env.get(name)),
     )  # fmt: skip
 
 

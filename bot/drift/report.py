@@ -127,7 +127,8 @@ class DriftReport:
     bound: float | None
     drifted: int  # input columns past a line
     judged: int  # input columns about which anything may be said
-    share: float | None  # of the two; None when nothing could be judged
+    inputs: int  # input columns that were compared
+    share: float | None  # drifted of those compared; None when there are none
     reference_rows: int
     current_rows: int
     columns: tuple[ColumnReport, ...]  # the furthest first; only the one asked for when there was one

@@ -28,6 +28,11 @@ def loads(text: str | bytes, kind: type[T]) -> T:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{kind.__name__} is not JSON") from error
+    return of_plain(given, kind)
+
+
+def of_plain(given: Any, kind: type[T]) -> T:
+    """The same from JSON that was read already."""
     try:
         found: T = _record(given, kind, kind.__name__)
     except OverflowError as error:

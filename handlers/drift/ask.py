@@ -8,14 +8,9 @@ from typing import Any
 
 import duckdb
 
-from handlers.drift.source import Table, quoted
+from handlers.drift.source import Table
 
 BATCH = 5  # columns in one pass; the sketches of more do not fit the processor's cache, which doubled the time measured
-NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-           "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "BIGNUM")  # fmt: skip
-TIMES = ("DATE", "TIMESTAMP")
-TEXTS = ("VARCHAR", "ENUM", "UUID")
-FAMILIES = {"number": NUMBERS, "time": TIMES, "text": TEXTS, "boolean": ("BOOLEAN",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,28 +54,3 @@ def _together(connection: duckdb.DuckDBPyConnection, table: Table, asks: Mapping
     row = connection.execute(f"SELECT {outer} FROM (SELECT {inner} FROM {table.sql})", params).fetchone()  # noqa: S608
     rest: Iterable[Any] = iter(row or ())
     return {name: tuple(next(rest) for _ in ask.aggregates) for name, ask in asks.items()}  # type: ignore[call-overload]
-
-
-def family(type_name: str) -> str:
-    """The family of a DuckDB type: number, time, text or boolean; "" for nested and binary ones."""
-    if type_name.endswith("]"):
-        return ""
-    head = type_name.split("(", maxsplit=1)[0].split(" ", maxsplit=1)[0]
-    return next((name for name, heads in FAMILIES.items() if head in heads or (head.startswith("TIMESTAMP_")
-                 and name == "time")), "")  # fmt: skip
-
-
-def as_number(column: str, type_name: str) -> str:
-    """The column as a DOUBLE, NULL where it is none. Goes by way of text where the type has no cast of its own."""
-    direct = family(type_name) in {"number", "boolean", "text"}
-    return f"TRY_CAST({quoted(column) if direct else _text(column)} AS DOUBLE)"
-
-
-def as_time(column: str, type_name: str) -> str:
-    """The column as a TIMESTAMP, NULL where it is none; a time with a zone is taken in UTC."""
-    direct = family(type_name) in {"time", "text"}
-    return f"TRY_CAST({quoted(column) if direct else _text(column)} AS TIMESTAMP)"
-
-
-def _text(column: str) -> str:
-    return f"CAST({quoted(column)} AS VARCHAR)"

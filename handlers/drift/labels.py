@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import duckdb
 
-from handlers.drift.ask import Ask, Broken, answers, as_time
+from handlers.drift.ask import Ask, Broken, answers
+from handlers.drift.columns import as_category, as_time, quoted
 from handlers.drift.facts import Column, Form, Side
 from handlers.drift.psi import POOLED, Lines, judged, of_categories
-from handlers.drift.source import Table, quoted
+from handlers.drift.source import Table
 
 MOST = 1000  # different values; more is an identifier or free text, for which this index means nothing
 SHOWN = 200  # characters of a category; the rest is of no help in a message
@@ -28,15 +29,10 @@ def categories(
 ) -> tuple[list[Column], Broken]:
     """The columns of categories compared, and those that could not be with the reason."""
     reference, current = sides
-    asks = {
-        name: Ask(
-            inner={f"c{place}": quoted(name)},
-            aggregates=("count(*)", f"count(c{place})", f"approx_count_distinct(c{place})"),
-        )
-        for place, name in enumerate(columns)
-    }
-    before, broken = answers(connection, reference, asks)
-    now, failed = answers(connection, current, asks)
+    (before, broken), (now, failed) = (
+        answers(connection, side, {name: _sizes(f"c{place}", name, side) for place, name in enumerate(columns)})
+        for side in sides
+    )
     broken |= failed
     done: list[Column] = []
     for name in (name for name in columns if name in before and name in now):
@@ -55,11 +51,19 @@ def categories(
     return done, broken
 
 
+def _sizes(prefix: str, column: str, table: Table) -> Ask:
+    return Ask(
+        inner={prefix: as_category(column, table.types[column])},
+        aggregates=("count(*)", f"count({prefix})", f"approx_count_distinct({prefix})"),
+    )
+
+
 def _counts(connection: duckdb.DuckDBPyConnection, table: Table, column: str) -> dict[str, int]:
     """Rows by value, the most frequent ones; the rest is pooled."""
+    value = as_category(column, table.types[column])
     rows = connection.execute(
-        f"SELECT left(CAST({quoted(column)} AS VARCHAR), {SHOWN}) AS value, count(*) AS n FROM {table.sql} "  # noqa: S608
-        f"WHERE {quoted(column)} IS NOT NULL GROUP BY value ORDER BY n DESC, value LIMIT {MOST}",
+        f"SELECT left({value}, {SHOWN}) AS value, count(*) AS n FROM {table.sql} "  # noqa: S608
+        f"WHERE {value} IS NOT NULL GROUP BY value ORDER BY n DESC, value LIMIT {MOST}",
         dict(table.params),
     ).fetchall()
     return {str(value): int(count) for value, count in rows}
@@ -125,7 +129,8 @@ def times(
     broken |= failed
     done: list[Column] = []
     for name in (name for name in columns if name in before and name in now):
-        (was, counts_before), (is_now, counts_now) = _time_side(before[name]), _time_side(now[name])
+        was, counts_before = _time_side(before[name], sides[0].unreadable.get(name, 0))
+        is_now, counts_now = _time_side(now[name], sides[1].unreadable.get(name, 0))
         if not was.n:
             broken[name] = "The reference has no usable time in it, so there is nothing to compare with."
             continue
@@ -160,8 +165,10 @@ def _hours(prefix: str, column: str, table: Table) -> Ask:
     )
 
 
-def _time_side(row: tuple[int, ...]) -> tuple[Side, tuple[int, ...]]:
+def _time_side(row: tuple[int, ...], lost: int) -> tuple[Side, tuple[int, ...]]:
+    """`lost`: texts that became no time when the table was given types; they read as missing now."""
     rows, missing, n, distinct, *hours = row
+    missing -= lost
     side = Side(
         rows=rows,
         n=n,

@@ -15,10 +15,11 @@ from typing import Any
 import duckdb
 
 from bot.drift.report import Verdict
-from handlers.drift.ask import Answers, Ask, Broken, answers, as_number
+from handlers.drift.ask import Answers, Ask, Broken, answers
+from handlers.drift.columns import as_number, quoted
 from handlers.drift.facts import Column, Companion, Form, Side
 from handlers.drift.psi import Lines, cuts_of, judged
-from handlers.drift.source import Table, quoted
+from handlers.drift.source import Table
 
 DECILES = "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]"
 FACTS = 13  # aggregates in `_first`
@@ -63,7 +64,7 @@ def compared(
     found, broken = answers(
         connection, reference, {name: _first(prefix[name], name, reference, target) for name in columns}
     )
-    before = {name: _facts(row) for name, row in found.items()}
+    before = {name: _facts(row, reference.unreadable.get(name, 0)) for name, row in found.items()}
     broken |= {name: why for name, facts in before.items() if (why := _unfit(facts))}
     before = {name: facts for name, facts in before.items() if name not in broken}
     cuts = {name: cuts_of(facts.deciles, _known(facts.lowest)) for name, facts in before.items()}
@@ -83,7 +84,8 @@ def compared(
         },
     )
     broken |= failed | failed_before | failed_now
-    whole = _Answered(before=before, cuts=cuts, now=now, exact_before=exact_before, exact_now=exact_now)
+    facts = {name: _facts(row, current.unreadable.get(name, 0)) for name, row in now.items()}
+    whole = _Answered(before=before, cuts=cuts, facts=facts, now=now, exact_before=exact_before, exact_now=exact_now)
     done = [name for name in now if name not in broken]
     return [_column(name, whole, lines, looked_at) for name in done], broken
 
@@ -92,6 +94,7 @@ def compared(
 class _Answered:
     before: Mapping[str, _Facts]
     cuts: Mapping[str, tuple[float, ...]]
+    facts: Mapping[str, _Facts]  # of the current side
     now: Answers
     exact_before: Answers
     exact_now: Answers
@@ -166,14 +169,15 @@ def _exact(
     return Ask(inner=_inner(prefix, column, table), aggregates=tuple(aggregates), params=params)
 
 
-def _facts(row: tuple[Any, ...]) -> _Facts:
+def _facts(row: tuple[Any, ...], lost: int = 0) -> _Facts:
+    """`lost`: texts that became no number when the table was given types; they read as missing now."""
     rows, missing, unreadable, n, lowest, highest, deciles, distinct, is_whole, top, relation, mean, deviation = row[
         :FACTS
     ]
     return _Facts(
         rows=rows,
-        missing=missing,
-        unreadable=unreadable,
+        missing=missing - lost,
+        unreadable=unreadable + lost,
         infinite=rows - missing - unreadable - n,
         n=n,
         lowest=lowest,
@@ -210,7 +214,7 @@ def _unfit(facts: _Facts) -> str:
 
 def _column(name: str, answered: _Answered, lines: Lines, looked_at: int) -> Column:
     before, row, cuts = answered.before[name], answered.now[name], answered.cuts[name]
-    now = _facts(row)
+    now = answered.facts[name]
     histogram, outside, far, outside_top = row[FACTS:]
     top_before, _, bins_before = answered.exact_before[name]
     top_now, outside_top_count = answered.exact_now[name]

@@ -143,11 +143,11 @@ def judged(
     bins = sum(1 for was, now in zip(reference, current, strict=True) if was or now)
     noise = noise_level(bins, before, after, columns)
     n = min(before, after)
-    verdict, bound = _verdict(n, value, noise, lines)
+    verdict, bound = verdict_of(n, value, noise, lines)
     return Drift(n=n, value=value, bound=bound, noise=noise, verdict=verdict)
 
 
-def _verdict(n: int, value: float | None, noise: float | None, lines: Lines) -> tuple[Verdict, float | None]:
+def verdict_of(n: int, value: float | None, noise: float | None, lines: Lines) -> tuple[Verdict, float | None]:
     """The verdict, and the line that decided it."""
     if value is None or noise is None or n < min(rows_for(lines.high), rows_for(lines.moderate)):
         return Verdict.NONE_YET, None

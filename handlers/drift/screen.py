@@ -11,17 +11,19 @@ cannot be compared is set aside and named; only a source that cannot be read at 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
 from handlers.drift import labels, numbers
-from handlers.drift.ask import Ask, answers, as_number, as_time, family
+from handlers.drift.ask import Ask, answers
+from handlers.drift.columns import as_number, as_time, family, quoted
 from handlers.drift.facts import Column, Form, Screen, SetAside
 from handlers.drift.psi import DEFAULT_LINES, Lines
-from handlers.drift.source import Fetch, Source, Table, Unreadable, localised, opened, quoted, table_of
+from handlers.drift.source import Source, Table, Unreadable, opened, table_of, typed
 
 MOST_COLUMNS = 500
 FITS_RATIO = 0.95  # of the texts in a reference column that must read as numbers for it to be one
@@ -38,7 +40,33 @@ class Limits:
     columns: int = MOST_COLUMNS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is looked at, and how."""
+
+    target: str = ""  # the prediction or label column
+    ignore: Collection[str] = ()  # columns that are left alone
+    forms: Mapping[str, Form] = field(default_factory=dict)  # of columns whose form is known better than can be guessed
+    lines: Lines = DEFAULT_LINES
+
+
 DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Both sides, ready to be asked."""
+
+    connection: duckdb.DuckDBPyConnection
+    reference: Table
+    current: Table
+    forms: Mapping[str, Form]  # of the columns that are compared
+    unfit: Mapping[str, str]  # why others are not
+
+    @property
+    def sides(self) -> tuple[Table, Table]:
+        """The reference first."""
+        return self.reference, self.current
 
 
 def screened(
@@ -49,45 +77,48 @@ def screened(
     ignore: Collection[str] = (),
     lines: Lines = DEFAULT_LINES,
     limits: Limits = DEFAULT_LIMITS,
-    fetch: Fetch | None = None,
     scratch: Path | None = None,
 ) -> Screen:
     """Compare two sources. Raises Unreadable when one of them cannot be read at all.
 
-    `target` names the prediction or label column, `ignore` columns that are to be left alone, `scratch` an existing
-    folder to work in (the system's own otherwise); what is written there is removed again.
+    `scratch` is an existing folder to work in (the system's own otherwise); what is written there is removed again.
     """
+    wanted = Wanted(target=target, ignore=ignore, lines=lines)
+    with paired(reference, current, wanted, limits=limits, scratch=scratch) as pair:
+        return compared(pair, wanted)
+
+
+@contextmanager
+def paired(
+    reference: Source, current: Source, wanted: Wanted, *, limits: Limits = DEFAULT_LIMITS, scratch: Path | None = None
+) -> Iterator[Pair]:
+    """Both sources in one database, as long as the block lasts. Raises Unreadable."""
     with tempfile.TemporaryDirectory(prefix="drift-screen-", dir=scratch) as folder:
         work = Path(folder)
-        pair = [
-            localised(source, fetch, work / name) for name, source in (("reference", reference), ("current", current))
-        ]
-        folders = [Path(source.path).parent for source in pair]
+        folders = [Path(source.path).parent for source in (reference, current)]
         with opened(work, folders, memory_mb=limits.memory_mb, threads=limits.threads) as connection:
-            before = table_of(connection, pair[0], "reference")
-            now = table_of(connection, pair[1], "current")
-            return _compared(connection, (before, now), target, frozenset(ignore), lines, limits)
+            before = table_of(connection, reference, "reference")
+            now = table_of(connection, current, "current")
+            common = [name for name in before.types if name in now.types and name not in wanted.ignore]
+            known = {**reference.forms, **wanted.forms}
+            forms, unfit = _forms(connection, before, common[: limits.columns], known)
+            unfit |= dict.fromkeys(common[limits.columns :], f"Only the first {limits.columns} columns are compared.")
+            before, now = (
+                typed(connection, table, forms, name) for table, name in ((before, "reference"), (now, "current"))
+            )
+            yield Pair(connection=connection, reference=before, current=now, forms=forms, unfit=unfit)
 
 
-def _compared(
-    connection: duckdb.DuckDBPyConnection,
-    sides: tuple[Table, Table],
-    target: str,
-    ignore: frozenset[str],
-    lines: Lines,
-    limits: Limits,
-) -> Screen:
+def compared(pair: Pair, wanted: Wanted) -> Screen:
+    """Every column of the pair compared."""
+    connection, sides, forms = pair.connection, pair.sides, pair.forms
     reference, current = sides
-    if target and (target not in reference.types or target not in current.types):
-        target = ""
-    common = [name for name in reference.types if name in current.types and name not in ignore]
-    aside = dict.fromkeys(common[limits.columns :], f"Only the first {limits.columns} columns are compared.")
-    forms, unfit = _forms(connection, reference, common[: limits.columns])
-    aside |= unfit
+    target = wanted.target if wanted.target in reference.types and wanted.target in current.types else ""
+    aside = dict(pair.unfit)
     by_form = {form: [name for name, of in forms.items() if of is form] for form in Form}
-    found, broken = numbers.compared(connection, sides, by_form[Form.NUMBER], target, lines, len(forms))
+    found, broken = numbers.compared(connection, sides, by_form[Form.NUMBER], target, wanted.lines, len(forms))
     for look, form in ((labels.categories, Form.CATEGORY), (labels.times, Form.TIME)):
-        more, failed = look(connection, sides, by_form[form], lines, len(forms))
+        more, failed = look(connection, sides, by_form[form], wanted.lines, len(forms))
         found += more
         broken |= failed
     aside |= broken
@@ -95,14 +126,14 @@ def _compared(
     found = [_with_type_change(column, sides) for column in sorted(found, key=lambda column: order[column.name])]
     columns = numbers.with_companions(connection, reference, found, target)
     rows = _rows(connection, reference), _rows(connection, current)
-    repeated = _repeated(connection, sides, common, rows)
+    repeated = _repeated(connection, sides, sorted({*forms, *pair.unfit}, key=order.__getitem__), rows)
     return Screen(
         reference_rows=rows[0],
         current_rows=rows[1],
         columns=columns,
         set_aside=tuple(SetAside(name=name, why=aside[name]) for name in sorted(aside, key=order.__getitem__)),
-        gone=tuple(name for name in reference.types if name not in current.types and name not in ignore),
-        added=tuple(name for name in current.types if name not in reference.types and name not in ignore),
+        gone=tuple(name for name in reference.types if name not in current.types and name not in wanted.ignore),
+        added=tuple(name for name in current.types if name not in reference.types and name not in wanted.ignore),
         target=target if any(column.name == target for column in columns) else "",
         reference_rejected=reference.rejected,
         current_rejected=current.rejected,
@@ -112,13 +143,13 @@ def _compared(
 
 
 def _forms(
-    connection: duckdb.DuckDBPyConnection, reference: Table, columns: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, reference: Table, columns: Sequence[str], known: Mapping[str, Form]
 ) -> tuple[dict[str, Form], dict[str, str]]:
     """How each column is looked at, and why some are not. Text from a CSV file is what its values read as."""
-    forms: dict[str, Form] = {}
+    forms: dict[str, Form] = {name: known[name] for name in columns if name in known}
     unfit: dict[str, str] = {}
     texts: list[str] = []
-    for name in columns:
+    for name in (name for name in columns if name not in forms):
         match family(reference.types[name]):
             case "number":
                 forms[name] = Form.NUMBER
@@ -190,4 +221,4 @@ def _repeated(
     return shares[0], shares[1]
 
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "Unreadable", "screened"]
+__all__ = ["DEFAULT_LIMITS", "Limits", "Pair", "Unreadable", "Wanted", "compared", "paired", "screened"]

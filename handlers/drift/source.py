@@ -1,66 +1,54 @@
-"""Where reference and current data come from, and how they get into DuckDB.
+"""How reference and current data get into DuckDB, once they are files on this machine.
 
-Each source is read once: a Parquet file stays where it is and is scanned column by column; a CSV file or the rows of a
-database are written into a table on disk first, so that each further look sees the same rows and costs little.
+Each source is read once: a Parquet file stays where it is and is scanned column by column; a CSV file is read as text
+and then written into a table with types, so that each further look sees the same rows and costs little.
 
 DuckDB may touch the folders of its sources and its scratch folder, and nothing else: no other file, no network, no
-extension. Object stores and databases are the caller's affair (`Fetch`), who holds their credentials.
+extension. Object stores and databases are `fetch`'s affair, which holds their credentials.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 
+from bot.drift.asked import Span
+from handlers.drift.columns import as_time, quoted
+from handlers.drift.facts import Form
+
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", r"\N")  # what writers of CSV put for nothing
-NOTHING = r"\N"  # how rows of a database carry NULL through the file between
 CSV_OPTIONS = "all_varchar = true, header = true, ignore_errors = true, store_rejects = true, nullstr = $nothing"
+TYPES = {Form.NUMBER: "DOUBLE", Form.TIME: "TIMESTAMP"}  # what texts become
 
 
 class Kind(StrEnum):
-    """The forms of data that can be read."""
+    """The forms of files that can be read."""
 
     CSV = "csv"  # with a header line
     PARQUET = "parquet"  # one file, or a pattern with `*`
-    SQL = "sql"  # a query with named, bound parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One side of a comparison. Raises ValueError when the fields do not fit the kind."""
+    """One side of a comparison, as a file on this machine. Raises ValueError for an address."""
 
     kind: Kind
-    path: str = ""  # of a CSV or Parquet file on this machine
-    url: str = ""  # instead of a path: where `Fetch` gets the file, or which database it asks
-    query: str = ""  # SQL only; values go into `params`, never into this text
-    params: Mapping[str, Any] = field(default_factory=dict)
+    path: str
+    forms: Mapping[str, Form] = field(default_factory=dict)  # of a CSV file's columns, where they are known
+    time: str = ""  # column by which rows are chosen, when there is a span
+    span: Span | None = None
 
     def __post_init__(self) -> None:
-        is_sql = self.kind is Kind.SQL
-        if is_sql != bool(self.query) or (is_sql and (self.path or not self.url)):
-            raise ValueError("A source of kind sql needs `url` and `query`; the other kinds have no query.")
-        if not is_sql and bool(self.path) == bool(self.url):
-            raise ValueError(f"A source of kind {self.kind} needs either `path` or `url`.")
-        if self.params and not is_sql:
-            raise ValueError("Only a source of kind sql has `params`.")
-        if "://" in self.path:
-            raise ValueError("`path` is a file on this machine; write an address as `url`.")
-
-
-class Fetch(Protocol):
-    """What the caller brings for sources that are not files on this machine. Both may raise OSError."""
-
-    def file(self, url: str, folder: Path) -> Path:
-        """Bring the file into the folder and name it."""
-
-    def rows(self, url: str, query: str, params: Mapping[str, Any]) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
-        """Run the query with its bound parameters; the column names, and the rows one by one."""
+        if not self.path or "://" in self.path:
+            raise ValueError("A source is a file on this machine; an address must be fetched first.")
+        if self.span is not None and not self.time:
+            raise ValueError("Rows of a span are chosen by a column; name it as `time`.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,39 +58,14 @@ class Table:
     sql: str  # what stands after FROM
     params: Mapping[str, Any]  # what `sql` binds
     types: Mapping[str, str]  # column → DuckDB's type, in the order of the source
-    is_untyped: bool = False  # everything is text, as from a CSV file
+    is_untyped: bool = False  # everything was text, as from a CSV file
     rejected: int = 0  # lines of a CSV file that could not be read
+    unreadable: Mapping[str, int] = field(default_factory=dict)  # texts that have not become a value, by column
+    timeless: int = 0  # rows without a readable time, which a span leaves out
 
 
 class Unreadable(Exception):
     """A whole source could not be read. The message says why and what to do."""
-
-
-def localised(source: Source, fetch: Fetch | None, folder: Path) -> Source:
-    """The same source as a file on this machine. Raises Unreadable."""
-    if source.path:
-        return source
-    if fetch is None:
-        raise Unreadable("This source is not a file on this machine, and nothing was given to fetch it with.")
-    folder.mkdir()
-    try:
-        if source.kind is not Kind.SQL:
-            return Source(kind=source.kind, path=str(fetch.file(source.url, folder)))
-        names, rows = fetch.rows(source.url, source.query, source.params)
-        return Source(kind=Kind.CSV, path=str(_written(names, rows, folder / "rows.csv")))
-    except (OSError, ValueError) as error:
-        # The address may hold a password, so it is not repeated here.
-        raise Unreadable(
-            f"Fetching the data failed ({type(error).__name__}). Check its address, credentials and query."
-        ) from error
-
-
-def _written(names: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(names)
-        writer.writerows([NOTHING if value is None else value for value in row] for row in rows)
-    return path
 
 
 def opened(scratch: Path, readable: Iterable[Path], *, memory_mb: int, threads: int) -> duckdb.DuckDBPyConnection:
@@ -126,9 +89,64 @@ def opened(scratch: Path, readable: Iterable[Path], *, memory_mb: int, threads: 
 
 
 def table_of(connection: duckdb.DuckDBPyConnection, source: Source, name: str) -> Table:
-    """The source, ready to be asked; `name` is ours. Raises Unreadable."""
+    """The source, ready to be asked; `name` is ours. A CSV file is all text until `typed`. Raises Unreadable."""
     read = _parquet if source.kind is Kind.PARQUET else _csv
-    return _explained(lambda: read(connection, str(Path(source.path).resolve()), name))
+    path = str(Path(source.path).resolve())
+    return _explained(lambda: _within(connection, read(connection, path, name), source))
+
+
+def typed(connection: duckdb.DuckDBPyConnection, table: Table, forms: Mapping[str, Form], name: str) -> Table:
+    """An untyped table with its texts turned into values, as the forms say; a typed one as it is. Raises Unreadable."""
+    return _explained(lambda: _typed(connection, table, forms, name)) if table.is_untyped else table
+
+
+def _typed(connection: duckdb.DuckDBPyConnection, table: Table, forms: Mapping[str, Form], name: str) -> Table:
+    become = {column: TYPES[form] for column, form in forms.items() if form in TYPES and column in table.types}
+    columns = ", ".join(
+        f"TRY_CAST({quoted(column)} AS {become[column]}) AS {quoted(column)}" if column in become else quoted(column)
+        for column in table.types
+    )
+    texts = _counts(connection, table, become)
+    params = dict(table.params)
+    connection.execute(f"CREATE TABLE {name}_typed AS SELECT {columns} FROM {table.sql}", params)  # noqa: S608
+    connection.execute(f"DROP TABLE {name}")
+    done = replace(
+        table, sql=f"{name}_typed", params={}, types={column: become.get(column, "VARCHAR") for column in table.types}
+    )
+    values = _counts(connection, done, become)
+    return replace(done, unreadable={column: texts[column] - values[column] for column in become})
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, table: Table, columns: Iterable[str]) -> dict[str, int]:
+    """Rows with something in the column."""
+    names = list(columns)
+    if not names:
+        return {}
+    counts = ", ".join(f"count({quoted(name)})" for name in names)
+    row = connection.execute(f"SELECT {counts} FROM {table.sql}", dict(table.params)).fetchone()  # noqa: S608
+    return dict(zip(names, row or (), strict=True))
+
+
+def _within(connection: duckdb.DuckDBPyConnection, table: Table, source: Source) -> Table:
+    """The rows of the source's span only; all of them when it has none."""
+    span = source.span
+    if span is None:
+        return table
+    if source.time not in table.types:
+        raise Unreadable(
+            f"The data have no column {source.time[:60]!r} to choose the window's rows by. Correct `columns.time`."
+        )
+    at = as_time(source.time, table.types[source.time])
+    count = f"SELECT count(*) FILTER ({at} IS NULL) FROM {table.sql}"  # noqa: S608
+    lost = connection.execute(count, dict(table.params)).fetchone()
+    # The bounds are written out, since the statement that makes a table of this may not bind any.
+    start, end = (f"TIMESTAMP '{_utc(moment)}'" for moment in (span.start_at, span.end_at))
+    sql = f"(SELECT * FROM {table.sql} WHERE {at} >= {start} AND {at} < {end})"  # noqa: S608
+    return replace(table, sql=sql, timeless=int(lost[0]) if lost else 0)
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
 
 
 def _explained(read: Callable[[], Table]) -> Table:
@@ -159,8 +177,3 @@ def _csv(connection: duckdb.DuckDBPyConnection, path: str, name: str) -> Table:
 def _types(connection: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, Any]) -> dict[str, str]:
     described = connection.execute(f"DESCRIBE SELECT * FROM {sql}", dict(params)).fetchall()  # noqa: S608
     return {str(row[0]): str(row[1]) for row in described}
-
-
-def quoted(name: str) -> str:
-    """A column name as SQL takes it, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'

@@ -36,7 +36,7 @@ PROFILE = DriftProfile(
 )  # fmt: skip
 REPORT = DriftReport(
     system="credit", model="risk", sentence="Two of 20 columns drifted.", verdict=Verdict.MODERATE, number="share",
-    value=0.1, bound=0.3, drifted=2, judged=20, share=0.1, reference_rows=5000, current_rows=800,
+    value=0.1, bound=0.3, drifted=2, judged=20, inputs=20, share=0.1, reference_rows=5000, current_rows=800,
     columns=(
         ColumnReport(
             name="age", role=Role.INPUT, form="number", verdict=Verdict.HIGH, direction=Direction.UP, value=0.4,
