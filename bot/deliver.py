@@ -23,6 +23,7 @@ from bot.store import Job, StoreDown
 
 log = logging.getLogger("mlops.deliver")
 
+UPDATE = "update:"  # template of a telling; the subscription's number follows
 PER_CHANNEL = timedelta(seconds=1)  # Slack takes about one message per second and channel
 CALL_MARGIN = timedelta(seconds=12)  # longer than the HTTP time-out: a call begun now ends before the lease does
 _BACK_OFF_S = (1, 2, 5, 10, 30, 60)  # after a definite failure; the last one repeats for ever, nothing is dropped
@@ -183,6 +184,7 @@ class Deliverer:
         headline = self._store.place(job.incident_id)
         if kind == "thread":
             return Place(channel=headline[0], thread_ts=headline[1]) if headline else None
+        # A user group has no conversation of its own: it is mentioned where the incident is.
         incident = self._store.incident(job.incident_id)
         return Place(channel=self._chat.resolve(incident.channel)) if incident else None
 
@@ -270,6 +272,9 @@ class Deliverer:
                 return self._render.card(incident, plan, policy, now)
             case "page":
                 return self.page(job, incident)
+            case "digest" if job.template.startswith(UPDATE):
+                data = {**job.payload, "next_at": _next_update(job, incident)}
+                return self._render.update(incident, data, policy, now)
         match job.template:
             case "diagnosis":
                 return self._render.diagnosis(self._with_picture(job), incident)
@@ -285,7 +290,7 @@ class Deliverer:
     def page(self, job: Job, incident: Incident) -> Message:
         """What a page says, in Slack and by other media."""
         called = job.target.removeprefix(MENTIONED) if job.target.startswith(MENTIONED) else ""
-        data = {**job.payload, "repeated": job.unanswered > 0, "call": called}
+        data = {**job.payload, "repeated": job.unanswered > 0, "call": called, "target": job.target}
         return self._render.page(incident, data, self._engine.policy, self._engine.now())
 
     def page_by_medium(self, job: Job) -> Message | None:
@@ -307,6 +312,12 @@ class Deliverer:
             data["sentence"] = f"{data.get('sentence', '')} (The graph could not be uploaded: {problem.code}.)"
         self._store.extend(job, self._engine.now(), self._lease)  # an upload is three calls and may take its time
         return data
+
+
+def _next_update(job: Job, incident: Incident) -> datetime | None:
+    """When the subscriber of this telling hears of it again."""
+    number = job.template.removeprefix(UPDATE)
+    return next((one.next_at for one in incident.subscriptions if str(one.number) == number), None)
 
 
 def delivery_id(job: Job) -> str:

@@ -19,7 +19,7 @@ from bot.decide import decide
 from bot.effects import Decision, PostToThread, Record, Why
 from bot.events import Event
 from bot.model import SYSTEM, Alert, Incident, IncidentKind, Severity, Subject, Who
-from bot.policy import Policy
+from bot.policy import Hold, Policy
 from bot.policy.approval import refuse
 from bot.roster import Roster
 from bot.runbook import Runbook, choose
@@ -197,6 +197,54 @@ class Engine:
         with self.store.begin() as tx:
             tx.unfreeze(system)
             tx.record(kind="unfrozen", by=by, text=f"ended the freeze of {system}", data={"system": system}, now=now)
+
+    def hold(self, one: Hold, by: Who, *, key: str = "") -> int | None:
+        """Hold pages about a part of a system back; how many open incidents wait now. None: this was done before.
+
+        Every open incident is given its new due time in the same transaction.
+        """
+        now = self.now()
+        with self.store.begin() as tx:
+            if key and not tx.once(key, now):
+                return None
+            tx.hold(one)
+            about = one.part or one.system
+            text = f"holds pages about {about} until {one.until:%Y-%m-%d %H:%M} UTC: {one.why}"
+            tx.record(kind="silenced", by=by, text=text, data={"system": one.system, "part": one.part}, now=now)
+            self._announce(tx, one.system, f"@{by.name or by.user_id} {text}", now)
+            touched = self._holds_changed(tx, one.system, now)
+        self.roster.changed()
+        self.work_to_do.set()
+        return touched
+
+    def release(self, system: str, part: str, by: Who, *, key: str = "") -> int | None:
+        """Hold no more; how many open incidents go on. None: nothing was held there (any more)."""
+        now = self.now()
+        with self.store.begin() as tx:
+            if (key and not tx.once(key, now)) or not tx.end_hold(system, part, now):
+                return None
+            text = f"pages about {part or system} are no longer held"
+            tx.record(kind="unsilenced", by=by, text=text, data={"system": system, "part": part}, now=now)
+            self._announce(tx, system, f"{text}, says @{by.name or by.user_id}", now)
+            touched = self._holds_changed(tx, system, now)
+        self.roster.changed()
+        self.work_to_do.set()
+        return touched
+
+    def _announce(self, tx: Tx, system: str, text: str, now: datetime) -> None:
+        """Say in the system's channel that pages are held or go out again: who waits for one must know."""
+        channel = self.roster.base.system(system).channel
+        if channel:
+            tx.announce(key_of("hold", system, text, now.isoformat()), f"channel:{channel}", text, now)
+
+    def _holds_changed(self, tx: Tx, system: str, now: datetime) -> int:
+        policy = self.roster.inside(tx, now)
+        touched = 0
+        for incident_id in tx.open_incidents(system):
+            decision = decide(tx.incident(incident_id), ev.HoldsChanged(), now, policy)
+            tx.save(decision, now)
+            touched += bool(decision.effects)
+        return touched
 
     def review(self, plan_id: str, by: Who) -> bool:
         """Somebody else looked at a break-glass approval. False: there is none that this person could review."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.model import Who
-from bot.policy import Policy
+from bot.policy import Hold, Policy
 from bot.policy.calendar import Span
 from bot.policy.roster import CalendarCopy, StandIn, manned
 from bot.policy.rota import shifts
@@ -57,12 +57,10 @@ class Roster:
     @property
     def policy(self) -> Policy:
         """The rules in force, at most a second old. Those last read while the store is down."""
-        if not self.base.rotas:
-            return self.base
         now = self._now()
         if self._read_at is None or not timedelta(0) <= now - self._read_at < _FRESH:
             try:
-                found = self._manned(self._store.stand_ins(now - KEPT), self._store.calendar_marks, None)
+                found = self._held(self._read(now), self._store.holds(now))
             except StoreDown as problem:
                 log.warning("rotations as last read: %s", problem, extra={"action": "roster_stale"})
                 found = self._policy if self._read_at else self.base
@@ -75,9 +73,14 @@ class Roster:
 
     def inside(self, tx: Tx, now: datetime) -> Policy:
         """The rules in force, exactly, in a transaction."""
-        if not self.base.rotas:
-            return self.base
-        return self._manned(tx.stand_ins(now - KEPT), tx.calendar_marks, tx)
+        policy = self.base
+        if policy.rotas:
+            policy = self._manned(tx.stand_ins(now - KEPT), tx.calendar_marks, tx)
+        return self._held(policy, tx.holds(now))
+
+    def changed(self) -> None:
+        """Something was stored that changes the rules: read them anew."""
+        self._read_at = None
 
     def stand_in(self, rotation: str, person: str, span: Span, by: Who, *, key: str = "") -> Change:
         """Put somebody on call for a span; those concerned are told. Raises TooMany and StoreDown."""
@@ -121,6 +124,15 @@ class Roster:
                 _tell(tx, one, before, after, now, is_over=True)
         self._read_at = None
         return Change(stand_in=one, before=before, after=after)
+
+    def _read(self, now: datetime) -> Policy:
+        if not self.base.rotas:
+            return self.base
+        return self._manned(self._store.stand_ins(now - KEPT), self._store.calendar_marks, None)
+
+    @staticmethod
+    def _held(policy: Policy, holds: tuple[Hold, ...]) -> Policy:
+        return replace(policy, holds=holds) if holds or policy.holds else policy
 
     def _manned(self, stand_ins: tuple[StandIn, ...], marks: Callable[[], Marks], tx: Tx | None) -> Policy:
         has_calendar = any(layer.calendar for rota in self.base.rotas.values() for layer in rota.layers)

@@ -18,7 +18,7 @@ from bot.events import Event, StillOnIt, TimerDue
 from bot.model import LOCKING_PLAN_STATES, SYSTEM, Incident, IncidentState, Level, Outcome, Paged, TimerKind
 from bot.policy import Policy
 from bot.policy.approval import may_steer, refuse
-from bot.policy.escalation import catch_all, due_at, held_until, reached
+from bot.policy.escalation import catch_all, due_at, held_until, next_informed, reached
 from bot.states import ESCALATION, INCIDENT
 
 _PROGRESS = (
@@ -128,15 +128,6 @@ def inform_due(incident: Incident, event: TimerDue, now: datetime, policy: Polic
     moved, effects = _informed(incident, level, now, policy)
     rest = tuple(one for one in timers(moved, now) if isinstance(one, SetTimer) and one.kind is TimerKind.INFORM)
     return changed(moved, "informed", f"Level {level.number} is told.", *effects, *rest)
-
-
-def next_informed(incident: Incident) -> Level | None:
-    """The level that is told next although somebody has it."""
-    escalation = incident.escalation
-    if incident.state is not IncidentState.ACKNOWLEDGED:
-        return None
-    first = max(escalation.next_number, escalation.informed + 1)
-    return next((one for one in escalation.levels if one.until_resolved and one.number >= first), None)
 
 
 def _informed(incident: Incident, level: Level, now: datetime, policy: Policy) -> tuple[Incident, tuple[Effect, ...]]:

@@ -37,6 +37,10 @@ class Clicks:
             return self.room.apply(incident_id, ev.Assigned(by=asker.who, to=asker.who), asker)
         return self.room.apply(incident_id, ev.Acknowledged(by=asker.who), asker)
 
+    def click_still_on_it(self, incident_id: str, epoch: int, asker: Asker) -> Reply:
+        """The button Still on it."""
+        return self.room.apply(incident_id, ev.StillOnIt(by=asker.who, epoch=epoch), asker)
+
     def click_escalate(self, incident_id: str, epoch: int, asker: Asker) -> Reply:
         """The button Page next level now."""
         return self.room.apply(incident_id, ev.EscalateClicked(by=asker.who, epoch=epoch), asker)

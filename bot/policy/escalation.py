@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.model import Alert, Escalation, EscalationState, Incident, Level, Severity
+from bot.model import Alert, Escalation, EscalationState, Incident, IncidentState, Level, Severity
 from bot.policy import Issue, Ladder, Policy, System
 from bot.policy.calendar import Calendar, is_open, next_open
 from bot.policy.waits import plain
@@ -161,6 +161,15 @@ def replanned(
         event, due = "levels_cut", now + ladder.repeat_every
     state = ESCALATION.next(escalation.state, event) or escalation.state
     return replace(fresh, state=state, next_due_at=due)
+
+
+def next_informed(incident: Incident) -> Level | None:
+    """The level that is told next although somebody has it."""
+    escalation = incident.escalation
+    if incident.state is not IncidentState.ACKNOWLEDGED:
+        return None
+    first = max(escalation.next_number, escalation.informed + 1)
+    return next((one for one in escalation.levels if one.until_resolved and one.number >= first), None)
 
 
 def reached(policy: Policy, system: System, targets: tuple[str, ...], now: datetime) -> tuple[tuple[str, ...], str]:

@@ -3,7 +3,9 @@
     Renderer(templates_dir, runbooks=(), actions=None)
         .headline(incident, policy, now) -> Message
         .card(incident, plan, policy, now) -> Message
-        .page(incident, data, policy, now) -> Message      data: number, reason, late_by_s, repeated (sent before)
+        .page(incident, data, policy, now) -> Message      data: number, reason, late_by_s, repeated (sent before),
+                                                           asks, target (whom it goes to)
+        .update(incident, data, policy, now) -> Message    data: is_last, next_at
         .diagnosis(data, incident) -> Message              data of the finding, and file_id of its uploaded picture
         .note(data, incident) -> Message                   data: text, by
         .summary(incident, timeline, policy, now) -> Message
@@ -14,8 +16,8 @@ A message that cannot be rendered comes back all the same, in plain text with th
 says why, for the audit and the log. Nothing here raises because of a template or a value.
 
 Buttons carry `INC-7|<epoch>` or `PLN-4|<first 16 of the digest>`; action ids are ack, act:<verb>, resolve, details,
-more, approve, reject, undo, takeover. Options of `more` carry `<choice>|INC-7|<epoch>`; choices: snooze, escalate,
-resolve, unack, diagnose, runbook.
+more, approve, reject, undo, takeover, still_on_it, unack, unsubscribe. Options of `more` carry
+`<choice>|INC-7|<epoch>`; choices: snooze, escalate, resolve, unack, diagnose, runbook.
 """
 
 from __future__ import annotations
@@ -32,13 +34,25 @@ from bot.policy import Policy
 from bot.render.card import card
 from bot.render.contexts import TEMPLATES, Context
 from bot.render.fallback import fallback
-from bot.render.headline import headline, page
+from bot.render.headline import headline, page, update
 from bot.render.limits import clamp
 from bot.render.templating import BadTemplate, environment, run
 from bot.render.thread import Line, checklist, diagnosis, note, summary
 from bot.runbook import Runbook
 
-__all__ = ["TEMPLATES", "Message", "Renderer", "card", "checklist", "diagnosis", "headline", "note", "page", "summary"]
+__all__ = [
+    "TEMPLATES",
+    "Message",
+    "Renderer",
+    "card",
+    "checklist",
+    "diagnosis",
+    "headline",
+    "note",
+    "page",
+    "summary",
+    "update",
+]
 
 log = logging.getLogger("mlops.render")
 
@@ -89,6 +103,10 @@ class Renderer:
     def page(self, incident: Incident, data: Mapping[str, object], policy: Policy, now: datetime) -> Message:
         """A page to a person or channel."""
         return self.render("page", page(incident, data, policy, now))
+
+    def update(self, incident: Incident, data: Mapping[str, object], policy: Policy, now: datetime) -> Message:
+        """How things stand, for a subscriber."""
+        return self.render("update", update(incident, data, policy, now))
 
     def diagnosis(self, data: Mapping[str, object], incident: Incident | None = None) -> Message:
         """The answer to one diagnostic."""

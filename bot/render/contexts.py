@@ -132,6 +132,11 @@ class Headline:
     alerts: tuple[str, ...]
     paged: tuple[PagedLine, ...]
     next_level: NextLevel | None
+    informed: NextLevel | None  # who hears of it next although somebody has it
+    held_until: datetime | None  # nobody is paged before then
+    held_why: str
+    asked_at: datetime | None  # when the owner was asked whether they are still on it
+    answer_until: datetime | None
     snoozed_until: datetime | None
     quiet_until: datetime | None
     resolved_at: datetime | None
@@ -210,7 +215,34 @@ class Page:
     tried: tuple[str, ...]
     channel: str
     buttons: tuple[Button, ...]
+    asks: str = ""  # "" to take it, "still_on_it" for an answer, "nothing" when it is for information
     call: Name | None = None  # whom it mentions, in a channel or thread; None in a direct message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """update.j2: how things stand, for somebody who asked to hear it at a cadence."""
+
+    lead: str
+    incident_id: str
+    severity: str
+    severity_word: str
+    state: str
+    subject: str
+    system: str
+    environment: str
+    symptom: str
+    since: datetime
+    owner: Name | None
+    acked_at: datetime | None
+    resolved_by: Name | None
+    lasted: timedelta | None
+    tried: tuple[str, ...]
+    next_level: NextLevel | None
+    next_at: datetime | None  # of the next message like this one
+    is_last: bool
+    channel: str
+    buttons: tuple[Button, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,9 +312,9 @@ class Checklist:
     buttons: tuple[Button, ...]
 
 
-Context = Headline | Card | Page | Diagnosis | Note | Summary | Checklist
+Context = Headline | Card | Page | Update | Diagnosis | Note | Summary | Checklist
 
 TEMPLATES: dict[str, type[Context]] = {
-    "headline": Headline, "card": Card, "page": Page, "diagnosis": Diagnosis, "note": Note, "summary": Summary,
-    "runbook": Checklist,
+    "headline": Headline, "card": Card, "page": Page, "update": Update, "diagnosis": Diagnosis, "note": Note,
+    "summary": Summary, "runbook": Checklist,
 }  # fmt: skip

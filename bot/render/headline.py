@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bot.model import EscalationState, Incident, IncidentKind, IncidentState, PlanState, Severity
+from bot.model import EscalationState, Incident, IncidentKind, IncidentState, Level, PlanState, Severity
 from bot.policy import Policy
-from bot.render.contexts import Button, Headline, Name, NextLevel, Page
+from bot.policy.escalation import catch_all, due_at, next_informed, reached
+from bot.render.contexts import Button, Headline, Name, NextLevel, Page, Update
 from bot.render.parts import (
     NOTEWORTHY,
     SEVERITY_WORDS,
@@ -56,6 +57,11 @@ def headline(
         alerts=incident.alert_names[:_ALERTS_SHOWN],
         paged=paged_lines(incident, policy, _PAGES_SHOWN),
         next_level=_next_level(incident, policy, now),
+        informed=_informed(incident, policy, now),
+        held_until=_held_until(incident, now),
+        held_why=incident.escalation.held_why,
+        asked_at=incident.asked_at,
+        answer_until=incident.asked_at + incident.escalation.answer_within if incident.asked_at else None,
         snoozed_until=incident.snoozed_until,
         quiet_until=incident.quiet_until,
         resolved_at=incident.resolved_at,
@@ -74,9 +80,7 @@ def page(incident: Incident, data: Mapping[str, object], policy: Policy, now: da
     """What a page says. `data`: number, reason, late_by_s (seconds), and repeated when it may arrive twice."""
     del now
     system = policy.system(incident.subject.system)
-    take = Button(action_id="takeover", label="Take over", value=on_incident(incident))
-    ack = Button(action_id="ack", label="Acknowledge", value=on_incident(incident), style="primary")
-    is_waiting = incident.is_open and incident.state is not IncidentState.ACKNOWLEDGED
+    asks = str(data.get("asks") or "")
     return Page(
         lead=lead(incident, incident.symptom),
         incident_id=incident.id,
@@ -97,13 +101,61 @@ def page(incident: Incident, data: Mapping[str, object], policy: Policy, now: da
         tried=_tried(incident, policy),
         channel=incident.channel,
         call=_called(data, policy),
-        buttons=(*((ack,) if is_waiting else ()), *((take,) if incident.is_open else ())),
+        buttons=_page_buttons(incident, asks),
+        asks=asks,
     )
 
 
 def _called(data: Mapping[str, object], policy: Policy) -> Name | None:
-    """Whom a page mentions, where it goes to a channel because that person wants it so."""
+    """Whom a page mentions, where it goes to a channel: a user group, or a person who wants it so."""
+    kind, _, group = str(data.get("target") or "").partition(":")
+    if kind == "group":
+        return Name(name=group, user_id=group)
     return addressed(f"user:{data['call']}", policy) if data.get("call") else None
+
+
+def update(incident: Incident, data: Mapping[str, object], policy: Policy, now: datetime) -> Update:
+    """What a subscriber is told. `data`: is_last when it is over, next_at of the next telling (None for none)."""
+    system = policy.system(incident.subject.system)
+    is_last = bool(data.get("is_last")) or not incident.is_open
+    next_at = data.get("next_at")
+    stop = Button(action_id="unsubscribe", label="Stop these updates", value=on_incident(incident))
+    return Update(
+        lead=lead(incident, incident.symptom),
+        incident_id=incident.id,
+        severity=incident.severity,
+        severity_word=SEVERITY_WORDS[incident.severity],
+        state=incident.state,
+        subject=incident.subject.label,
+        system=system.title or incident.subject.system,
+        environment=system.environment,
+        symptom=incident.symptom,
+        since=incident.started_at,
+        owner=name_of(incident.owner),
+        acked_at=incident.acked_at,
+        resolved_by=name_of(incident.resolved_by),
+        lasted=elapsed(incident.started_at, incident.resolved_at or now),
+        tried=_tried(incident, policy),
+        next_level=_next_level(incident, policy, now),
+        next_at=next_at if isinstance(next_at, datetime) and not is_last else None,
+        is_last=is_last,
+        channel=incident.channel,
+        buttons=() if is_last else (stop,),
+    )
+
+
+def _page_buttons(incident: Incident, asks: str) -> tuple[Button, ...]:
+    """What the reader may answer: take it, or say that they are on it; whoever is only told may take it over."""
+    value = on_incident(incident)
+    take = Button(action_id="takeover", label="Take over", value=value)
+    if not incident.is_open:
+        return ()
+    if asks == "still_on_it":
+        still = Button(action_id="still_on_it", label="Still on it", value=value, style="primary")
+        return (still, Button(action_id="unack", label="Give it back", value=value))
+    ack = Button(action_id="ack", label="Acknowledge", value=value, style="primary")
+    is_waiting = incident.state is not IncidentState.ACKNOWLEDGED
+    return (*((ack,) if is_waiting else ()), take)
 
 
 def _to_call(incident: Incident, policy: Policy, now: datetime) -> tuple[Name, ...]:
@@ -111,7 +163,30 @@ def _to_call(incident: Incident, policy: Policy, now: datetime) -> tuple[Name, .
     is_new = incident.state is IncidentState.OPEN and not incident.escalation.paged and not incident.reopened
     if not is_new or incident.severity not in _URGENT or incident.kind is IncidentKind.CHANGE:
         return ()
+    if _held_until(incident, now) is not None:
+        return ()
     return tuple(addressed(address, policy) for address in policy.resolve("oncall", incident.subject.system, now))
+
+
+def _held_until(incident: Incident, now: datetime) -> datetime | None:
+    until = incident.escalation.held_until
+    return until if until is not None and until > now else None
+
+
+def _informed(incident: Incident, policy: Policy, now: datetime) -> NextLevel | None:
+    """The level that hears of it next although somebody has it."""
+    level = next_informed(incident)
+    if level is None:
+        return None
+    whom = _people(level, incident, policy, now)
+    return NextLevel(number=level.number, at=due_at(incident.escalation, level.number), whom=whom)
+
+
+def _people(level: Level, incident: Incident, policy: Policy, now: datetime) -> tuple[Name, ...]:
+    """Whom a level would reach now; the catch-all where it would reach nobody."""
+    system = policy.system(incident.subject.system)
+    addresses, _ = reached(policy, system, level.targets, now)
+    return tuple(addressed(one, policy) for one in addresses or catch_all(policy, system, now))
 
 
 def _next_level(incident: Incident, policy: Policy, now: datetime) -> NextLevel | None:
@@ -120,16 +195,8 @@ def _next_level(incident: Incident, policy: Policy, now: datetime) -> NextLevel 
         return None
     is_repeat = ladder.state is EscalationState.REPEATING
     level = ladder.levels[-1] if is_repeat else ladder.levels[min(ladder.next_number, len(ladder.levels)) - 1]
-    system = policy.system(incident.subject.system)
-    found = [address for target in level.targets for address in policy.resolve(target, system.name, now)]
-    whom = dict.fromkeys(
-        found or [one for target in system.catch_all for one in policy.resolve(target, system.name, now)]
-    )
     return NextLevel(
-        number=level.number,
-        at=ladder.next_due_at,
-        whom=tuple(addressed(one, policy) for one in whom),
-        is_repeat=is_repeat,
+        number=level.number, at=ladder.next_due_at, whom=_people(level, incident, policy, now), is_repeat=is_repeat
     )
 
 

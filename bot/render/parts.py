@@ -62,6 +62,8 @@ def addressed(address: str, policy: Policy) -> Name:
     kind, _, ident = address.partition(":")
     if kind == "channel":
         return Name(name=ident)
+    if kind == "group":
+        return Name(name=f"user group {ident}")
     listed = next((person.who for person in policy.people if person.who.user_id == ident), None)
     return Name(name=listed.name if listed and listed.name else ident, user_id=ident)
 

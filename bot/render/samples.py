@@ -31,7 +31,7 @@ from bot.policy import Person, Policy, System
 from bot.policy.escalation import armed, silent
 from bot.render.card import card
 from bot.render.contexts import Context
-from bot.render.headline import headline, page
+from bot.render.headline import headline, page, update
 from bot.render.thread import checklist, diagnosis, note, summary
 from bot.runbook import Runbook
 
@@ -71,6 +71,7 @@ def story(word: str) -> Samples:
         "headline": tuple(_headlines(cast)),
         "card": tuple(_cards(cast)),
         "page": tuple(_pages(cast)),
+        "update": tuple(_updates(cast)),
         "diagnosis": tuple(_diagnoses(cast)),
         "note": (
             (
@@ -219,8 +220,14 @@ def _headlines(cast: Cast) -> Iterator[tuple[str, Context]]:
     repeating = replace(climbed, state=EscalationState.REPEATING, next_number=5)
     acked = {"state": IncidentState.ACKNOWLEDGED, "owner": cast.alice, "acked_at": NOW, "acked_by": cast.alice}
     ended = {"state": IncidentState.RESOLVED, "resolved_at": NOW, "resolved_by": cast.bob, "firing": 0}
+    held = replace(
+        ladder, next_due_at=NOW + 60 * _MINUTE, held_until=NOW + 60 * _MINUTE, held_why=cast.says("patching")
+    )
+    asked = replace(resting, ack_timeout=30 * _MINUTE)
     moments: tuple[tuple[str, dict[str, object]], ...] = (
         ("just opened", {}),
+        ("planned work", {"escalation": held}),
+        ("asked", {**acked, "escalation": asked, "asked_at": NOW}),
         ("nobody answers", {"escalation": climbed, "reopened": 1}),
         ("last level repeats", {"escalation": repeating, "severity": Severity.P0}),
         ("acknowledged", {**acked, "escalation": resting, "plans": (cast.plan(PlanState.PENDING),)}),
@@ -251,6 +258,22 @@ def _pages(cast: Cast) -> Iterator[tuple[str, Context]]:
     yield "level 1", page(cast.incident(), {"number": 1, "reason": "level 1", "late_by_s": 0}, cast.policy, NOW)
     yield "late", page(cast.incident(severity=Severity.P0), late, cast.policy, NOW)
     yield "break glass", page(cast.incident(**acked), glass, cast.policy, NOW)
+    asked: dict[str, object] = {"number": 0, "reason": cast.says("are you still on INC-7?"), "asks": "still_on_it"}
+    yield "still on it?", page(cast.incident(**acked), asked, cast.policy, NOW)
+    told: dict[str, object] = {"number": 3, "reason": "level 3, for information: @Alice has it", "asks": "nothing"}
+    yield "for information", page(cast.incident(**acked), told, cast.policy, NOW)
+    group: dict[str, object] = {"number": 1, "reason": "level 1", "target": "group:S0ONCALL"}
+    yield "a user group", page(cast.incident(), group, cast.policy, NOW)
+
+
+def _updates(cast: Cast) -> Iterator[tuple[str, Context]]:
+    acked = {"state": IncidentState.ACKNOWLEDGED, "owner": cast.alice, "acked_at": NOW}
+    plans = (cast.plan(PlanState.WATCHING),)
+    soon: dict[str, object] = {"next_at": NOW + 30 * _MINUTE}
+    yield "nobody has it", update(cast.incident(), soon, cast.policy, NOW)
+    yield "somebody has it", update(cast.incident(**acked, plans=plans), soon, cast.policy, NOW)
+    ended = {"state": IncidentState.RESOLVED, "resolved_at": NOW, "resolved_by": cast.bob}
+    yield "it is over", update(cast.incident(**ended), {"is_last": True}, cast.policy, NOW)
 
 
 def _diagnoses(cast: Cast) -> Iterator[tuple[str, Context]]:

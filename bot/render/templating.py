@@ -26,6 +26,7 @@ from bot.words import escaped, harmless, one_line, spoken, visible
 Block = dict[str, Any]
 
 LONGEST = 1_500  # characters of one printed value: hostile text must leave room for ours
+_GROUP = re.compile(r"S[A-Z0-9]{2,30}")
 _USER = re.compile(r"[UW][A-Z0-9]{1,30}")
 _ADDRESS = re.compile(r"https?://[^\s<>|\"'\\^`{}]{1,1000}")
 _ROWS_SHOWN = 25
@@ -180,9 +181,11 @@ def _token(value: datetime, form: str) -> Markup:
 
 
 def mention(value: Name) -> Markup:
-    """A person by mention, so that Slack calls them; by name where there is no id."""
+    """A person or a user group by mention, so that Slack calls them; by name where there is no id."""
     if _USER.fullmatch(value.user_id):
         return _safe(f"<@{value.user_id}>")
+    if _GROUP.fullmatch(value.user_id):
+        return _safe(f"<!subteam^{value.user_id}>")
     return inert(value)
 
 

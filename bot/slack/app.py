@@ -199,6 +199,10 @@ class SlackDoor:
                 return self._desk.click_take_over(target.incident_id, asker)
             case OnIncident() if name == "escalate" or (name == "more" and choice == "escalate"):
                 return self._desk.click_escalate(target.incident_id, target.epoch, asker)
+            case OnIncident() if name == "still_on_it":
+                return self._desk.click_still_on_it(target.incident_id, target.epoch, asker)
+            case OnIncident() if name in {"unack", "unsubscribe"}:
+                return self._say(f"{name} {target.incident_id}", asker)
             case OnIncident() if name == "resolve":
                 return self._say(f"resolve {target.incident_id}", asker)
             case OnIncident() if name == "details":

@@ -58,6 +58,13 @@ def newest(connection: Connection, *, open_only: bool, limit: int, system: str) 
     return [read_incident(row.document) for row in connection.execute(query)]
 
 
+def open_ids(connection: Connection, system: str) -> list[str]:
+    """Ids of the open incidents of a system, in order."""
+    is_open = incident.c.state.in_([str(state) for state in OPEN_STATES])
+    query = select(incident.c.id).where(is_open, incident.c.system == system).order_by(incident.c.number)
+    return [str(row.id) for row in connection.execute(query)]
+
+
 def open_about(connection: Connection, system: str | None, label: str) -> list[Incident]:
     """Open incidents whose subject is called that, newest first."""
     named = or_(incident.c.model == label, incident.c.service == label, incident.c.system == label)

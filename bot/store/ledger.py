@@ -10,10 +10,11 @@ from sqlalchemy.engine import Connection
 
 from bot.effects import MarkBad, OpenDebt
 from bot.model import Subject, Who
+from bot.policy import Hold
 from bot.store.database import upsert
 from bot.store.documents import bounded, clean
 from bot.store.records import Debt, Quarantined
-from bot.store.tables import bad_version, counter, debt, event_key, freeze, quarantine, sequence
+from bot.store.tables import bad_version, counter, debt, event_key, freeze, hold, quarantine, sequence
 
 _RAW_CHARS = 4_000  # of a bad alert: enough to see what is wrong with it
 _QUARANTINED = 1_000  # kept; a sender that is broken for a week must not fill the disk
@@ -84,6 +85,31 @@ def frozen(connection: Connection, system: str, now: datetime) -> str:
     if row is None:
         return ""
     return f"{row.reason} (by {row.by_name}, until {row.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC)"
+
+
+def set_hold(connection: Connection, one: Hold) -> None:
+    """Hold pages about a part of a system until a time; what was said of the same part before is replaced."""
+    values = {"until": one.until, "why": clean(one.why), "by_name": clean(one.by)}
+    row = upsert(connection, hold).values(system=clean(one.system), part=clean(one.part), **values)
+    connection.execute(row.on_conflict_do_update(index_elements=[hold.c.system, hold.c.part], set_=values))
+
+
+def end_hold(connection: Connection, system: str, part: str, now: datetime) -> bool:
+    """Hold no more; False when nothing was held there."""
+    mine = (hold.c.system == clean(system), hold.c.part == clean(part))
+    ended = connection.execute(hold.delete().where(*mine).returning(hold.c.until)).first()
+    return ended is not None and ended.until > now
+
+
+def holds(connection: Connection, now: datetime) -> tuple[Hold, ...]:
+    """What holds now."""
+    found = connection.execute(select(hold).where(hold.c.until > now).order_by(hold.c.system, hold.c.part))
+    return tuple(Hold(system=row.system, part=row.part, until=row.until, why=row.why, by=row.by_name) for row in found)
+
+
+def forget_holds(connection: Connection, before: datetime) -> int:
+    """Remove what ended before that time."""
+    return int(connection.execute(hold.delete().where(hold.c.until < before)).rowcount)
 
 
 def open_debt(connection: Connection, owed: OpenDebt, incident_id: str, now: datetime) -> None:

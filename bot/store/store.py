@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from bot.audit import AuditLine
 from bot.model import Incident
+from bot.policy import Hold
 from bot.policy.roster import CalendarCopy, Entry, StandIn
 from bot.ports import Move
-from bot.store import chain, incidents, ledger, moves, outbox, roster, schema, timers
-from bot.store.database import Database
+from bot.store import beats, chain, incidents, ledger, moves, outbox, roster, schema, timers
+from bot.store.database import Database, StoreDown
 from bot.store.documents import clean
 from bot.store.records import AlertRow, Debt, Job, Overdue, Quarantined, QueueStats, Timer, Watch
 from bot.store.tx import Tx as _Tx
@@ -64,12 +66,34 @@ class Store:
 
         Call no other method of the store that writes within the block: on SQLite it would wait for the block to end.
         """
-        with self._database.write() as connection:
+        with self._writing() as connection:
             tx = _Tx(connection)
             yield tx
             tx.finish(self._audit_key)
 
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """One transaction of this release: an older or newer one has other tables, and other meanings of rows.
+
+        StoreDown when the tables are not this release's. A migration waits for whoever is inside, and nobody gets
+        inside while one runs, so an older replica never writes after a newer one has changed what rows mean.
+        """
+        with self._database.write() as connection:
+            if problem := schema.fence(connection):
+                raise StoreDown(problem)
+            yield connection
+
     # reads
+
+    def holds(self, now: datetime) -> tuple[Hold, ...]:
+        """Planned work that holds pages back now."""
+        with self._database.read() as connection:
+            return ledger.holds(connection, now)
+
+    def beats(self) -> dict[str, beats.Beat]:
+        """Every heartbeat that is waited for, by name."""
+        with self._database.read() as connection:
+            return beats.beats(connection)
 
     def incident(self, incident_id: str) -> Incident | None:
         """The incident as it is stored now."""
@@ -166,17 +190,17 @@ class Store:
 
     def take_calendar(self, name: str, now: datetime, before: datetime) -> bool:
         """Whether this caller reads the calendar now: nobody has tried since `before`, and now this one has."""
-        with self._database.write() as connection:
+        with self._writing() as connection:
             return roster.take_turn(connection, name, now, before)
 
     def keep_calendar(self, name: str, body: str, entries: tuple[Entry, ...], now: datetime) -> None:
         """A calendar was read: this is its last good copy."""
-        with self._database.write() as connection:
+        with self._writing() as connection:
             roster.keep_copy(connection, name, body, entries, now)
 
     def keep_older_calendar(self, name: str, entries: tuple[Entry, ...] | None, error: str, now: datetime) -> None:
         """A calendar could not be read; the last good copy stays. `entries`: that copy's, laid out anew."""
-        with self._database.write() as connection:
+        with self._writing() as connection:
             roster.keep_older(connection, name, entries, error, now)
 
     # timers
@@ -199,7 +223,7 @@ class Store:
 
     def claim(self, lane: str, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Job]:
         """Take up to `limit` rows of a lane ("slack", "work") that may go now, the most urgent first."""
-        with self._database.write() as connection:
+        with self._writing() as connection:
             return outbox.claim(connection, lane, owner, now, lease, limit)
 
     def still_mine(self, job: Job, now: datetime, margin: timedelta) -> bool:
@@ -207,12 +231,12 @@ class Store:
 
         A yes is noted: if nothing is heard of the claim any more, the call counts as possibly made.
         """
-        with self._database.write() as connection:
+        with self._writing() as connection:
             return outbox.begin_call(connection, job, now, margin)
 
     def extend(self, job: Job, now: datetime, lease: timedelta) -> bool:
         """Keep a claim until `now + lease`; False when it is lost already."""
-        with self._database.write() as connection:
+        with self._writing() as connection:
             return outbox.extend(connection, job, now, lease)
 
     def delivered(self, job: Job, now: datetime, channel: str = "", ts: str = "") -> bool:
@@ -256,12 +280,12 @@ class Store:
 
     def release(self, owner: str, now: datetime) -> int:
         """Give back everything this owner holds (a clean shutdown). What was being called is looked for later."""
-        with self._database.write() as connection:
+        with self._writing() as connection:
             return outbox.let_go(connection, outbox.of_owner(owner), now)
 
     def expire_leases(self, now: datetime, of_others_than: str) -> int:
         """Give back everything that others hold. Only where no other process can be alive: at the start, on SQLite."""
-        with self._database.write() as connection:
+        with self._writing() as connection:
             return outbox.let_go(connection, outbox.of_others(of_others_than), now)
 
     def prune(self, now: datetime, keep: timedelta) -> int:
@@ -269,10 +293,11 @@ class Store:
 
         Incidents, alerts and the audit stay. Returns how many rows went.
         """
-        with self._database.write() as connection:
+        with self._writing() as connection:
             before = now - keep
             return (
                 ledger.forget_keys(connection, before)
+                + ledger.forget_holds(connection, before)
                 + timers.remove_ended(connection, before)
                 + outbox.remove_settled(connection, before)
                 + roster.forget_stand_ins(connection, before)
@@ -311,7 +336,7 @@ class Store:
             from_seq = lines[-1].seq + 1
 
     def _settle(self, job: Job, event: str, now: datetime, **values: object) -> bool:
-        with self._database.write() as connection:
+        with self._writing() as connection:
             return outbox.settle(connection, job, event, now, **values)
 
 

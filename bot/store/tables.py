@@ -272,6 +272,25 @@ calendar_copy = Table(
     _words("error"),
 )  # fmt: skip
 
+# Planned work: pages about a part ("" for the whole system) wait until then.
+hold = Table(
+    "hold", metadata,
+    Column("system", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("until", Moment, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("by_name", Text, nullable=False),
+)  # fmt: skip
+
+# Heartbeats that are waited for, and the bot's own ("@bot"), by which it knows that it was away.
+heartbeat = Table(
+    "heartbeat", metadata,
+    Column("name", Text, primary_key=True),
+    Column("seen_at", Moment),
+    Column("due_at", Moment, nullable=False),
+    Column("silent_since", Moment),
+)  # fmt: skip
+
 # What was in production and changed. Triggers, made by the migration, refuse to change or remove a line.
 move = Table(
     "move", metadata,

@@ -30,10 +30,11 @@ from bot.effects import (
     TellSubscriber,
 )  # fmt: skip
 from bot.model import Alert, Incident, Who, canonical
+from bot.policy import Hold
 from bot.policy.reach import MEDIUM
 from bot.policy.roster import CalendarCopy, StandIn
 from bot.ports import Move
-from bot.store import chain, incidents, ledger, moves, outbox, roster, timers
+from bot.store import beats, chain, incidents, ledger, moves, outbox, roster, timers
 from bot.store.database import lock_words
 from bot.store.documents import clean
 from bot.store.records import Merge, Watch
@@ -139,6 +140,48 @@ class Tx:
     def review_debt(self, plan_id: str, by: Who, now: datetime) -> bool:
         """Somebody else reviewed it; False when there is none open or it is their own."""
         return ledger.review_debt(self._connection, clean(plan_id), by, now)
+
+    # planned work, heartbeats
+
+    def hold(self, one: Hold) -> None:
+        """Hold pages about a part of a system until a time."""
+        ledger.set_hold(self._connection, one)
+
+    def end_hold(self, system: str, part: str, now: datetime) -> bool:
+        """Hold no more; False when nothing was held there."""
+        return ledger.end_hold(self._connection, system, part, now)
+
+    def holds(self, now: datetime) -> tuple[Hold, ...]:
+        """What holds now."""
+        return ledger.holds(self._connection, now)
+
+    def open_incidents(self, system: str) -> list[str]:
+        """Ids of the open incidents of a system, in order."""
+        return incidents.open_ids(self._connection, clean(system))
+
+    def beats(self) -> dict[str, beats.Beat]:
+        """Every heartbeat that is waited for, by name."""
+        return beats.beats(self._connection)
+
+    def beat_seen(self, name: str, now: datetime, due_at: datetime) -> None:
+        """It beat; the next one is due then."""
+        beats.seen(self._connection, name, now, due_at)
+
+    def wait_for_beat(self, name: str, due_at: datetime) -> None:
+        """Begin to wait for one that is not waited for yet."""
+        beats.wait_for(self._connection, name, due_at)
+
+    def beat_missed(self, name: str, due_at: datetime) -> bool:
+        """Its due time passed; False when it beat in the meantime, or when this is known."""
+        return beats.missed(self._connection, name, due_at)
+
+    def give_grace(self, until: Mapping[str, datetime]) -> None:
+        """Let nothing that is not silent yet be missed before those times."""
+        beats.give_grace(self._connection, until)
+
+    def forget_beat(self, name: str) -> None:
+        """Wait no more for it."""
+        beats.forget(self._connection, name)
 
     # who is on call by word of people and calendars
 
@@ -277,7 +320,7 @@ class Tx:
             case Page():
                 content = {
                     "number": effect.number, "reason": effect.reason, "late_by_s": effect.late_by.total_seconds(),
-                    "epoch": incident.epoch, "asks": effect.asks,
+                    "epoch": incident.epoch, **({"asks": effect.asks} if effect.asks else {}),
                 }  # fmt: skip
                 # Pages of the ladder can be dropped together; one outside it goes out whatever the ladder does.
                 template = outbox.LADDER_PAGE if effect.number > 0 or effect.asks else ""

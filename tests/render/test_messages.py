@@ -22,7 +22,7 @@ from playground.slack.blocks import check_message
 TEMPLATES_DIR = Path(__file__).resolve().parents[2] / "templates"
 RENDERER = Renderer(TEMPLATES_DIR)
 OURS = re.compile(
-    r"<!date\^\d+\^[^|<>]+\|[0-9: -]+ UTC>|<@U0(ALICE|BOB)>|<https://(prometheus\.)?example\.com/[^|<>]*\|[^<>]*>"
+    r"<!date\^\d+\^[^|<>]+\|[0-9: -]+ UTC>|<@U0(ALICE|BOB)>|<!subteam\^S0ONCALL>|<https://(prometheus\.)?example\.com/[^|<>]*\|[^<>]*>"
 )
 HOSTILE = {
     "nothing": "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 import bot.migrations
+from bot.effects import SetTimer, ShowHeadline
+from bot.model import TimerKind
 from bot.store import Store, StoreDown
 from bot.store.tables import metadata
-from tests.store.builders import incident, save
+from tests.store.builders import LEASE, T0, claim, incident, save
 from tests.store.conftest import Open
 
 ALL = sorted(path.stem.split("_")[0] for path in Path(bot.migrations.__file__ or "").parent.glob("versions/r[0-9]*.py"))
@@ -67,6 +70,73 @@ def test_a_newer_database_is_refused_and_left_alone(own_store: Store) -> None:
     assert "newer mlops-bot (revision r9999)" in own_store.schema_problem()
     assert own_store.migrate() == []
     assert "r9999" in own_store.schema_problem()
+
+
+def newer(store: Store) -> None:
+    """What the migration of a newer release does last."""
+    with store._database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = 'r9999'"))
+
+
+def test_an_older_replica_writes_nothing_once_a_newer_one_has_changed_the_tables(own_store: Store) -> None:
+    """Not five seconds later, when it looks: the next thing it tries is refused, whatever it is."""
+    save(own_store, incident(), ShowHeadline(), SetTimer(kind=TimerKind.ESCALATE, due_at=T0, epoch=1, number=1))
+    [job] = claim(own_store)
+    newer(own_store)
+    writes: tuple[Callable[[], object], ...] = (
+        lambda: save(own_store, incident(title="changed by the old")),
+        lambda: claim(own_store, "work"),
+        lambda: own_store.still_mine(job, T0, LEASE / 2),
+        lambda: own_store.delivered(job, T0, "C1", "1.0"),
+        lambda: own_store.prune(T0, LEASE),
+        lambda: own_store.release("one", T0),
+    )
+    for write in writes:
+        with pytest.raises(StoreDown, match=r"newer mlops-bot \(revision r9999\)"):
+            write()
+    found = own_store.incident("INC-1")  # it may look
+    assert found is not None
+    assert found.title == incident().title
+
+
+def test_a_migration_waits_for_whoever_writes_and_whoever_comes_then_is_refused(
+    empty_url: str, open_store: Open
+) -> None:
+    """Two replicas and an upgrade on PostgreSQL: the old one's transaction ends first, and it begins no other."""
+    old = open_store(empty_url)
+    if old.is_sqlite:
+        pytest.skip("an SQLite file has one process, so nobody writes while it migrates")
+    old.migrate()
+    inside, may_end = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def write() -> None:
+        with old.begin() as tx:
+            inside.set()
+            may_end.wait(10)
+            tx.count("written")
+        order.append("the old one's write")
+
+    def upgrade() -> None:
+        with old._database.write() as connection:
+            connection.execute(sa.text("LOCK TABLE alembic_version IN EXCLUSIVE MODE"))
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = 'r9999'"))
+            order.append("the upgrade")
+
+    writing, upgrading = threading.Thread(target=write), threading.Thread(target=upgrade)
+    writing.start()
+    assert inside.wait(10)
+    upgrading.start()
+    upgrading.join(timeout=0.3)
+    assert upgrading.is_alive(), "it did not wait"
+    may_end.set()
+    writing.join(timeout=10)
+    upgrading.join(timeout=10)
+
+    assert sorted(order) == ["the old one's write", "the upgrade"]
+    with pytest.raises(StoreDown, match="newer mlops-bot"), old.begin() as tx:
+        tx.count("written")
+    assert old.counters() == {"written": 1}
 
 
 def test_the_migrations_make_what_the_code_believes(store: Store) -> None:
