@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from bot.model import SYSTEM, Draft, Outcome, Plan, StepState, Subject
 from bot.policy import ModelProfile, System
 from bot.policy.training import TrainingProfile
-from bot.ports import Refusal, Scene, Seen
+from bot.ports import Foreign, Refusal, Scene, Seen
 from bot.registry import load
 
 MODEL = "rank"
@@ -77,7 +77,7 @@ class Driver:
         return self._step(self.action.observe)
 
     def follow(self, *, within_s: float = 30, until: Wanted = lambda seen: False) -> Seen:
-        """Go on until the plan has ended, or `until` likes what is seen; the last thing seen."""
+        """Go on as the worker does until the plan has ended, or `until` likes what is seen; the last thing seen."""
         deadline = time.monotonic() + within_s
         while True:
             seen = self.perform()
@@ -94,7 +94,12 @@ class Driver:
         assert plan is not None
         index = plan.next_step()
         assert index is not None
-        seen = call(self.scene, plan, plan.steps[index].name)
+        try:
+            seen = call(self.scene, plan, plan.steps[index].name)
+        except Foreign as problem:
+            if not plan.steps[index].proves:
+                raise
+            seen = Seen(outcome=Outcome.NOT_YET, detail=problem.sentence)  # as the worker: proof may come later
         self.seen.append(seen)
         if seen.outcome is Outcome.DONE:
             done = replace(plan.steps[index], state=StepState.DONE, ended_at=datetime.now(UTC))
