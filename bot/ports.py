@@ -86,6 +86,20 @@ class Packages(Protocol):
         """Size and signature of the version's files. Foreign("not_found") when they are gone."""
 
 
+@runtime_checkable
+class Removals(Protocol):
+    """A registry that versions can be removed from."""
+
+    def remove(self, model: str, version: ModelVersion) -> None:
+        """Remove the version if it is still the same one and nothing points at it; Foreign("conflict") otherwise.
+
+        One that is gone already is fine.
+        """
+
+    def is_doomed(self, model: str, version: ModelVersion) -> bool:
+        """Whether the registry's garbage collection would take the files of this version."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """What a serving process says about itself."""
@@ -335,6 +349,7 @@ class Scene:
     bad_versions: Mapping[str, str] = field(default_factory=dict)  # version → why it was marked bad
     moves: tuple[Move, ...] = ()  # the ledger of this model, newest first
     draw: Callable[[Mapping[str, object]], str] | None = None  # chart worker: specification → path of a PNG
+    used: Callable[[], Mapping[str, str]] | None = None  # versions that the ledger or an open plan names → why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,8 @@ TIME_BOX_S = 10.0  # one diagnostic may take this long; a person at night waits 
 DRAW_TRIES = 3
 STEP_TRIES = 5
 SILENCE = timedelta(minutes=2)  # how long a step's target may be silent before the step is called unknown
+_WHOLE_LEDGER, _MANY = 100_000, 1_000
+_NAMES_A_VERSION = ("to", "from", "served", "version")  # what requests and arguments of plans call one
 _PAUSE = timedelta(seconds=2)
 _AFTER_FAULT = timedelta(seconds=10)
 _CALL_MARGIN = timedelta(seconds=12)  # a step's foreign calls take no longer; less lease than that: give the work up
@@ -85,7 +87,31 @@ class Worker:
             backends=self._backends(system.name), incident=incident, draw=self._draw,
             bad_versions=self._store.bad_versions(about.system, about.model or about.service),
             moves=self._store.moves(about.system, about.model or about.service),
+            used=lambda: self._used(about.model),
         )  # fmt: skip
+
+    def _used(self, model: str) -> dict[str, str]:
+        """Versions that somebody may want back, with the reason; of any system with a model of that name.
+
+        Two systems may share a registry, and a version too many that is kept costs less than one too few.
+        """
+        used: dict[str, str] = {}
+        for system in self._engine.policy.systems.values():
+            if system.model(model) is None:
+                continue
+            for move in self._store.moves(system.name, model, limit=_WHOLE_LEDGER):
+                for version in (move.to, move.from_):
+                    used.setdefault(version, f"the ledger has it as {move.what} ({move.latest_at:%Y-%m-%d})")
+        for incident in self._store.incidents(open_only=True, limit=_MANY):
+            for plan in incident.plans:
+                if plan.is_ended or plan.subject.model != model:
+                    continue
+                named = {**plan.request, **(plan.draft.args if plan.draft is not None else {})}
+                back = plan.draft.inverse.get("to", "") if plan.draft is not None else ""
+                for version in (back, *(named.get(key, "") for key in _NAMES_A_VERSION)):
+                    used[version] = f"the open plan {plan.id} names it"
+        used.pop("", None)
+        return used
 
     def _dispatch(self, job: Job) -> timedelta | None:
         incident = self._store.incident(job.incident_id)

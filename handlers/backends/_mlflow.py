@@ -88,6 +88,27 @@ class MlflowServer:
         inputs, outputs = _mlflow_files.signature(self.url, who, version.source, CALL_S)
         return Package(size_bytes=sum(sizes), files=len(sizes), inputs=inputs, outputs=outputs)
 
+    def is_doomed(self, model: str, version: ModelVersion) -> bool:
+        """Whether `mlflow gc` would take the files: it looks at deleted runs only, not at what is registered."""
+        del model
+        if not version.run_id:
+            return False
+        run = self.ask(lambda client: client.get_run(version.run_id))
+        return str(run.info.lifecycle_stage) != "active"
+
+    def remove(self, model: str, version: ModelVersion) -> None:
+        """Remove the version's entry, if it is still the same and nothing points at it. Its files stay."""
+        found = next((one for one in self.versions(model) if one.version == version.version), None)
+        if found is None:
+            return
+        name = f"version {version.version} of {plain(model, 80)}"
+        if (found.created_at, found.run_id) != (version.created_at, version.run_id):
+            raise Foreign("conflict", f"There is another {name} now; nothing was removed.", happened=False)
+        if found.aliases or found.stage in ("Production", "Staging"):
+            points = ", ".join((*found.aliases, found.stage)).strip(", ")
+            raise Foreign("conflict", f"{points} points at {name} now; it was not removed.", happened=False)
+        self.ask(lambda client: client.delete_model_version(model, version.version))
+
     def after_the_call(self, look: Callable[[], T]) -> T:
         """A look that follows a change: when it fails, nobody can tell from it that nothing happened."""
         try:

@@ -362,3 +362,24 @@ def test_a_mark_that_is_no_time_or_not_yet_is_not_believed(clock: Clock, tag: st
 
 def test_a_past_that_nobody_knows_is_said_so(clock: Clock) -> None:
     assert "have not seen anything" in told_past("intent of shop", (), {}, clock())
+
+
+def test_what_the_ledger_and_open_plans_name_is_in_use(moved: Office, registry: Registry, clock: Clock) -> None:
+    """Also of another system with a model of that name: the two may share a registry."""
+    look(moved, registry)
+    moved.engine.policy = replace(
+        moved.engine.policy,
+        systems={**moved.engine.policy.systems,
+                 "twin": replace(moved.engine.policy.systems["shop"], name="twin")},
+    )  # fmt: skip
+    about = {"model": MODEL, "what": "served", "from_": "", "earliest_at": clock(), "latest_at": clock()}
+    with moved.store.begin() as tx:
+        tx.add_move(Move(system="twin", to="8", **about))  # type: ignore[arg-type]
+    scene = moved.worker.look(moved.incident.subject, moved.incident)
+    assert scene.used is not None
+    assert scene.used().keys() == {"2", "3", "8"}
+    assert "alias champion" in scene.used()["3"]
+    moved.say(f"flip {MODEL}")
+    moved.work()
+    assert moved.plan.state == "pending"
+    assert f"the open plan {moved.plan.id} names it" == scene.used()["3"]

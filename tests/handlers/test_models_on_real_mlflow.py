@@ -14,15 +14,19 @@ import requests
 
 from bot.app import Bot
 from bot.config import BackendConfig, HttpSettings, Secret, Settings, SlackSettings
+from bot.model import Draft, Outcome
 from bot.policy import ModelProfile, Policy, System
 from bot.policy.gate import Criterion, Gate
 from bot.ports import BY_WEBHOOK, Foreign, Scene, Served
 from bot.registry import load
 from bot.store import Store
 from handlers import versions
+from handlers.actions import cleanup
+from handlers.actions.cleanup import PROOF
 from handlers.backends import mlflow
 from playground.system.processes import wait_until
 from tests.engine.test_hooks import event, signed
+from tests.handlers.fakes import plan_of
 from tests.handlers.real_mlflow import RealMlflow
 
 MODEL = "credit"
@@ -203,3 +207,34 @@ def test_a_body_without_end_is_cut_off(bot: Bot) -> None:
     assert requests.post(f"{bot.address}/webhooks/mlflow", data=b"x" * 300_000, headers=headers, timeout=10
                          ).status_code == 413  # fmt: skip
     assert requests.post(f"{bot.address}/webhooks/mlflow", data=b"x", timeout=10).status_code == 401
+
+
+# removing
+
+
+def test_cleaning_up_removes_what_nobody_needs_and_nothing_else(real: RealMlflow) -> None:
+    real.model("many")
+    for number in range(6):
+        real.version("many", metrics={"accuracy": 0.9 + number / 100})
+    real.client.set_registered_model_alias("many", "champion", "3")
+    doomed = real.client.get_model_version("many", "3").run_id
+    real.client.delete_run(doomed)
+    profile = ModelProfile(name="many", service="api", registry="registry")
+    look = scene(real)
+    look = Scene(
+        now=look.now, system=System(name="loans", models=(profile,)), model=profile, service="api",
+        backends=look.backends, used=lambda: {"2": "the ledger has it"},
+    )  # fmt: skip
+    draft = cleanup.ACTION.draw(look, {"model": "many", "keep": "1"})
+    assert isinstance(draft, Draft)
+    assert draft.args["victims"] == "1,4,5"
+    assert "run of v3" in draft.warnings[0]
+    assert "kB in 2 files" in draft.changes[0]
+    plan = plan_of("cleanup", draft, request={"model": "many", "keep": "1"})
+    assert cleanup.ACTION.fingerprint(look, plan) == draft.fingerprint
+    real.client.set_registered_model_alias("many", "challenger", "5")
+    assert cleanup.ACTION.fingerprint(look, plan) != draft.fingerprint
+    seen = {step.name: cleanup.ACTION.perform(look, plan, step.name).outcome for step in draft.steps}
+    assert seen == {"remove_1": Outcome.DONE, "remove_4": Outcome.DONE, "remove_5": Outcome.FAILED, PROOF: Outcome.DONE}
+    left = real.client.search_model_versions("name='many'")
+    assert sorted(one.version for one in left) == ["2", "3", "5", "6"]
