@@ -9,9 +9,10 @@ Settings: `url`; `username` and `password`, each a reference in the profile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from bot.ports import Foreign
+from bot.ports import Foreign, ModelVersion
 from handlers.backends._http import plain
 from handlers.backends._mlflow import SETTINGS, MlflowServer, built, told
 
@@ -20,6 +21,10 @@ _STAGES = {name.lower(): name for name in ("Staging", "Production")}  # the two 
 
 class MlflowStages(MlflowServer):
     """A ModelRegistry. Safe to use from several threads."""
+
+    def versions(self, model: str) -> Sequence[ModelVersion]:
+        """The newest 200 versions, highest number first; what points at one is its stage. Foreign as in the base."""
+        return [replace(one, aliases=(one.stage,) if one.stage else ()) for one in super().versions(model)]
 
     def alias(self, model: str, alias: str) -> str | None:
         """The version in the stage, None for none. Foreign("conflict") when several are in it."""

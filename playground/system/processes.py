@@ -84,6 +84,19 @@ class Part:
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         return "\n".join(f"  {line}" for line in lines) or "  (its log is empty)"
 
+    def signal(self, number: signal.Signals) -> None:
+        """To the whole session it leads, because MLflow has a child.
+
+        Not once it is reaped: the number may be somebody else's then.
+        """
+        if self.is_running():
+            os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """End it without a word, with all it started, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
     def ensure_running(self) -> None:
         """StartFailed when it has ended, with the end of its log."""
         status = self.process.poll()
@@ -123,14 +136,13 @@ class Parts:
     def stop(self, *parts: Part) -> None:
         """Ask each to end, wait, then end by force those that did not listen. Harmless for parts that have ended."""
         for part in parts:
-            _signal_group(part, signal.SIGTERM)
+            part.signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_GRACE_SECONDS
         for part in parts:
             try:
                 part.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _signal_group(part, signal.SIGKILL)
-                part.process.wait()
+                part.kill()
         self._running = [part for part in self._running if part not in parts]
 
     def close(self) -> None:
@@ -150,12 +162,3 @@ class Parts:
         if self._guard.stdin is not None:
             self._guard.stdin.write(f"{pid}\n".encode())
             self._guard.stdin.flush()
-
-
-def _signal_group(part: Part, number: signal.Signals) -> None:
-    """To the whole session the part leads, because MLflow has a child.
-
-    Not once it is reaped: the number may be somebody else's then.
-    """
-    if part.is_running():
-        os.killpg(part.pid, number)

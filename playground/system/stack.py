@@ -10,6 +10,7 @@ Everything listens on free loopback ports and keeps its data and logs in one fol
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 from functools import partial
@@ -69,6 +70,7 @@ class Stack:
         self._rows_per_second = rows_per_second
         self._admin_token = admin_token
         self._parts = Parts(self.folder)
+        self._mlflow: Part | None = None
         self._server: Part | None = None
         self._prometheus: Part | None = None
         self._alertmanager: Part | None = None
@@ -135,7 +137,8 @@ class Stack:
         command += ["--host", "127.0.0.1", "--port", str(_port(self.mlflow_url))]
         command += ["--backend-store-uri", f"sqlite:///{self.folder / prepared.DATABASE}"]
         command += ["--artifacts-destination", str(self.folder / prepared.ARTIFACTS)]
-        return self._parts.start("mlflow", command, _QUIET_MLFLOW)
+        self._mlflow = self._parts.start("mlflow", command, _QUIET_MLFLOW)
+        return self._mlflow
 
     def _start_training(self) -> Part:
         command = [sys.executable, "-m", "playground.system.train", "--tracking-uri", self.mlflow_url]
@@ -238,6 +241,21 @@ class Stack:
         """End the model server; the rest goes on. `start_server` brings it back."""
         if self._server is not None:
             self._parts.stop(self._server)
+
+    def stop_mlflow(self) -> None:
+        """Kill the registry with all its workers, as a machine that dies would; `start_mlflow` brings it back."""
+        if self._mlflow is not None:
+            self._mlflow.kill()
+
+    def start_mlflow(self) -> None:
+        """Start the registry again on the same port and data, and wait until it answers calls."""
+        if self._mlflow is None or not self._mlflow.is_running():
+            self._await(self._start_mlflow(), self._is_mlflow_ready, "MLflow answers again")
+
+    def freeze_mlflow(self, *, frozen: bool) -> None:
+        """Let the registry take connections and answer none, or go on."""
+        assert self._mlflow is not None
+        self._mlflow.signal(signal.SIGSTOP if frozen else signal.SIGCONT)
 
     def start_server(self) -> None:
         """Start the model server again on the same port and wait until it serves what `champion` points at."""

@@ -12,18 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bot.charts import ChartPool
+from bot.config import gate as gates
+from bot.config.shape import ModelShape
 from bot.model import Draft, Outcome, Plan, Severity, StepState
 from bot.policy import Bound, ModelProfile, System
 from bot.ports import Foreign, Refusal, Scene, Seen
-from handlers.actions import reload, rollback
-from handlers.backends import mlflow, model_http, prometheus
+from handlers.actions import promote, reload, rollback
+from handlers.backends import mlflow, mlflow_stages, model_http, prometheus
 from handlers.diagnostics import health, metric_graph, metric_now, served_version, what_changed
 from playground.system.stack import Stack
+from playground.system.wire import call
 from tests.handlers.conformance import check_metrics, check_registry, check_server
 from tests.handlers.fakes import MODEL, incident, plan_of
 
+PLAYGROUND = Path(__file__).resolve().parents[2] / "playground/runbooks/playground/system.yaml"
 JOB = 'job="intent-server"'
 ACCURACY = Bound(signal="accuracy", query=f"model_accuracy{{{JOB}}}", below=0.8, unit="ratio")
 ERRORS = Bound(
@@ -96,6 +101,37 @@ def test_mlflow_keeps_the_promises_of_a_registry(stack: Stack) -> None:
     with pytest.raises(Foreign) as raised:
         client.versions("it's")
     assert raised.value.reason == "invalid"
+
+
+def test_mlflow_by_stage_keeps_the_promises_of_a_registry(stack: Stack) -> None:
+    """The same server, read by stage: one version is in Production, and whoever moves another there archives it."""
+    by_alias, by_stage = backends(stack)["registry"], mlflow_stages.BACKEND.build({"url": stack.mlflow_url})
+    assert by_stage.alias(MODEL, "Production") is None
+    assert stage(stack, "2", "Production") == "Production"
+    try:
+        check_registry(by_stage, MODEL, "Production", absent="Staging")
+        assert mlflow_stages.BACKEND.check(by_stage).endswith("answers, 1 registered models")
+        by_stage.move_alias(MODEL, "production", expected="2", to="1")  # people write it as they like
+        assert {one.version: one.stage for one in by_stage.versions(MODEL)} == {
+            "3": "Archived", "2": "Archived", "1": "Production"
+        }  # fmt: skip
+        stage(stack, "3", "Production")
+        with pytest.raises(Foreign, match="Versions 3, 1 of intent_classifier are all in the stage Production"):
+            by_stage.alias(MODEL, "Production")
+        for name in ("Archived", "Prod", "None"):
+            with pytest.raises(Foreign, match="is no stage that a server can follow"):
+                by_stage.alias(MODEL, name)
+        assert by_alias.alias(MODEL, "champion") == "2", "aliases are another thing"
+    finally:
+        for number in "123":
+            stage(stack, number, "None")
+
+
+def stage(stack: Stack, number: str, name: str) -> str:
+    """Move a version to a stage as somebody would by hand, leaving the others where they are."""
+    body = {"name": MODEL, "version": number, "stage": name, "archive_existing_versions": False}
+    url = f"{stack.mlflow_url}/api/2.0/mlflow/model-versions/transition-stage"
+    return str(call("POST", url, body=body)["model_version"]["current_stage"])
 
 
 def test_the_model_server_keeps_the_promises_of_a_server(stack: Stack) -> None:
@@ -175,7 +211,7 @@ def test_a_reload_is_proven_by_the_server(stack: Stack, scene: Callable[..., Sce
 def test_from_a_bad_release_to_a_proven_rollback(stack: Stack, scene: Callable[..., Scene]) -> None:
     """The story: v2 serves well, v3 goes live and is bad; the evidence says so; v2 is proven, chosen, restored,
     proven."""
-    _served_well_for(stack, scene, timedelta(seconds=6))
+    _served_well_for(stack, scene, timedelta(seconds=8))
     stack.go_bad()
     stack.wait_for_accuracy(below=0.8)
     since = datetime.now(UTC)
@@ -227,6 +263,67 @@ def test_the_server_is_down_during_the_reload(stack: Stack, scene: Callable[...,
     assert rollback.ACTION.observe(scene(), plan, "reload_server").outcome is Outcome.DONE, (
         "it came up with what champion says"
     )
+
+
+def gated() -> ModelProfile:
+    """With the gate and the smoke prediction that the playground's own profile has."""
+    text = yaml.safe_load(PLAYGROUND.read_text(encoding="utf-8"))["models"][MODEL]
+    shape = ModelShape.model_validate(text)
+    return replace(PROFILE, gate=gates.gate(shape.gate), smoke=gates.smoke(shape.smoke))
+
+
+def test_the_gate_keeps_the_bad_version_out_and_lets_a_good_one_in(stack: Stack, scene: Callable[..., Scene]) -> None:
+    """v3 reports the best accuracy of all, measured against wrong labels: other data than v2's, so it is refused."""
+
+    def look(since: datetime | None = None) -> Scene:
+        return replace(scene(since or datetime.now(UTC)), model=gated())
+
+    no = promote.ACTION.draw(look(), {"model": MODEL, "to": "3"})
+    assert isinstance(no, Draft), no
+    assert no.refusal.startswith("The gate says no to v3: it was judged on other data (")
+    assert {row[1]: row[0] for row in no.checks} == {
+        "evaluation data": "FAIL", "accuracy": "pass", "accuracy vs champion": "not recorded", "f1": "pass",
+        "tag validation_status": "pass",
+    }  # fmt: skip
+
+    draft = promote.ACTION.draw(look(), {"model": MODEL, "to": "1"})
+    assert isinstance(draft, Draft), draft
+    assert draft.refusal == ""
+    assert {row[0] for row in draft.checks} == {"pass"}
+    plan = plan_of("promote", draft)
+    assert promote.ACTION.fingerprint(look(), plan) == draft.fingerprint
+    seen = finish(promote.ACTION, look, plan, datetime.now(UTC))
+    assert [one.outcome for one in seen] == [Outcome.DONE] * 5
+    assert seen[3].detail.startswith("1 of 1 as expected, in ")
+    assert (stack.champion_version(), stack.served_version()) == ("1", "1")
+
+
+def test_the_bad_version_fails_its_smoke_prediction(stack: Stack, scene: Callable[..., Scene]) -> None:
+    """Somebody names it in a rollback, which asks no gate: the server serves it, and the prediction tells."""
+    draft = rollback.ACTION.draw(replace(scene(), model=gated()), {"model": MODEL, "to": "3"})
+    assert isinstance(draft, Draft), draft
+    stack.promote("3")
+    seen = rollback.ACTION.perform(replace(scene(), model=gated()), plan_of("rollback", draft), "prove_smoke")
+    assert seen.outcome is Outcome.FAILED
+    assert "/predictions/0/label is “market_news”, not cancel_order" in seen.detail
+
+
+def test_a_registry_that_is_frozen_in_the_middle_is_waited_for(stack: Stack, scene: Callable[..., Scene]) -> None:
+    """It takes the connection and says nothing: clear words, nothing changed, and the same step goes on afterwards."""
+    look = replace(scene(), model=gated())
+    draft = promote.ACTION.draw(look, {"model": MODEL, "to": "1"})
+    assert isinstance(draft, Draft), draft
+    plan = plan_of("promote", draft)
+    stack.freeze_mlflow(frozen=True)
+    try:
+        seen = promote.ACTION.perform(look, plan, "move_alias")
+    finally:
+        stack.freeze_mlflow(frozen=False)
+    assert seen.outcome is Outcome.NOT_YET
+    assert "did not answer within 3 s. Nothing was changed." in seen.detail
+    assert stack.champion_version() == "2"
+    assert promote.ACTION.perform(look, plan, "move_alias").outcome is Outcome.DONE
+    assert stack.champion_version() == "1"
 
 
 def _served_well_for(stack: Stack, scene: Callable[..., Scene], span: timedelta) -> None:
