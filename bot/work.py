@@ -239,7 +239,8 @@ class Worker:
             # Somebody stored the intent before us and may have made the call: look, do not repeat.
             seen = self._look(action, incident, plan, step.name)
             if seen.outcome is Outcome.NOT_YET and step.attempts >= STEP_TRIES:
-                seen = Seen(outcome=Outcome.FAILED, detail=f"Gave up after {step.attempts} tries: {seen.detail}")
+                last = f" The last try: {step.detail}" if step.detail not in ("", seen.detail) else ""
+                seen = Seen(outcome=Outcome.FAILED, detail=f"Gave up after {step.attempts} tries: {seen.detail}{last}")
         if seen is None or seen.outcome is Outcome.NOT_YET:
             seen = self._perform(job, action, incident, plan, index)
         if seen is None:

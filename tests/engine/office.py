@@ -17,7 +17,7 @@ from bot.desk import Asker, Desk, Reply
 from bot.engine import Engine, Incoming, Intake
 from bot.model import Alert, Draft, Finding, Incident, Level, Outcome, Plan, Severity, Step, Subject, Who
 from bot.policy import Ladder, ModelProfile, Person, Policy, System
-from bot.ports import Foreign, Refusal, Scene, Seen
+from bot.ports import Action, Foreign, Refusal, Scene, Seen
 from bot.render import Renderer
 from bot.slack.client import SlackChat, web_client
 from bot.store import Job, Store
@@ -141,15 +141,15 @@ class Office:
     def __init__(
         self, store: Store, ws: Workspace, clock: Clock, *, owner: str = "one", rules: Policy | None = None,
         lever: Lever | None = None, questions: Sequence[Question] = (), templates: Path = TEMPLATES,
+        actions: Mapping[str, Action] | None = None, backends: Mapping[str, object] | None = None,
     ) -> None:  # fmt: skip
         self.store, self.ws, self.clock, self.owner = store, ws, clock, owner
         self.lever = lever or Lever()
         self.engine = Engine(store, rules or policy(), clock)
         asked = {one.name: one for one in questions}
-        self.worker = Worker(
-            self.engine, actions={"flip": self.lever}, diagnostics=asked, backends=lambda _: {}, draw=None
-        )
-        self.desk = Desk(self.engine, self.worker, {"flip": self.lever}, asked)
+        able = actions or {"flip": self.lever}
+        self.worker = Worker(self.engine, actions=able, diagnostics=asked, backends=lambda _: backends or {}, draw=None)
+        self.desk = Desk(self.engine, self.worker, able, asked)
         self.chat = SlackChat(web_client(ws.bot_token, ws.api_url))
         self.deliverer = Deliverer(self.engine, self.chat, Renderer(templates), owner=owner)
 
