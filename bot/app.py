@@ -25,6 +25,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot import hooks, http
 from bot.audit import write_anchor
+from bot.calendars import CalendarReader, Calendars
 from bot.charts import ChartPool
 from bot.config import Settings
 from bot.deliver import Deliverer
@@ -99,6 +100,7 @@ class Bot:
         )  # fmt: skip
         renderer = Renderer(settings.templates_dir, runbooks=settings.runbooks, actions=frozenset(registry.actions))
         self.deliverer = Deliverer(self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease)
+        self.calendars = Calendars(self.store, settings.calendars, CalendarReader(os.environ), now)
         self.media = MediaSender(
             self.engine, settings.media, Courier(os.environ), self.deliverer.page_by_medium, owner=self.owner
         )
@@ -238,6 +240,7 @@ class Bot:
         jobs: tuple[tuple[str, float, Callable[[], object]], ...] = (
             ("tick", 1.0, self._tick),
             ("deliver", 0.2, self._unless_outdated(self.senders.round)),
+            ("calendars", 20.0, self._unless_outdated(self.calendars.round)),
             ("call", 0.5, self._unless_outdated(self.callers.round)),
             ("work", 0.2, self._unless_outdated(self.workers.round)),
             ("connect", 5.0, self._unless_outdated(self._connect)),

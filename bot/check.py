@@ -13,7 +13,9 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from bot import runbook
+from bot.calendars import CalendarReader
 from bot.config import Names, Settings, data_folder, inspect
+from bot.config.rotations import check_calendars
 from bot.marked import Problem, nearest, read
 from bot.media import Courier
 from bot.render import TEMPLATES
@@ -28,22 +30,25 @@ def check_everything(path: Path | None, env: Mapping[str, str], names: Names | N
     templates = settings.templates_dir if settings else data_folder("templates")
     if settings is not None:
         known = (names.diagnostics, names.actions) if names else (None, None)
-        problems += _media(settings, path, env)
+        problems += _outside(settings, path, env, now)
         problems += runbook.check(settings.runbooks, today, *known)
     return sorted({*problems, *check_templates(templates)})
 
 
-def _media(settings: Settings, path: Path | None, env: Mapping[str, str]) -> list[Problem]:
-    """Addresses of media that mean nothing to Apprise. Asked of a child process, which calls nobody."""
+def _outside(settings: Settings, path: Path | None, env: Mapping[str, str], now: datetime) -> list[Problem]:
+    """Addresses of media that mean nothing, and calendars that are files: children look, and call nobody."""
     file = path or Path(env.get("MLOPS_CONFIG") or "mlops.yaml")
     given = [(key, name, address) for key, media in settings.media.items() for name, address in media.items()]
-    if not any(address for _, _, address in given):
+    if not any(address for _, _, address in given) and not settings.calendars:
         return []
     main, courier = read(file.read_text(encoding="utf-8"), str(file)), Courier(env)
     return [
-        main.problem(("people", key, "media", name), f"{key}: {name} {called.why}; see Apprise's list of services")
-        for key, name, address in given
-        if address and not (called := courier.look(address)).ok
+        *check_calendars(settings.policy, settings.calendars, CalendarReader(env).read, main, now),
+        *(
+            main.problem(("people", key, "media", name), f"{key}: {name} {called.why}; see Apprise's list of services")
+            for key, name, address in given
+            if address and not (called := courier.look(address)).ok
+        ),
     ]
 
 

@@ -25,10 +25,11 @@ from pydantic import BaseModel, ValidationError
 
 from bot import runbook
 from bot.config import build, drift
-from bot.config.checks import Profile, check_rotations, check_system
+from bot.config.checks import Profile, check_system
 from bot.config.explain import explain
 from bot.config.people import check_people
 from bot.config.references import Resolver, overridden_secrets, override, places
+from bot.config.rotations import check_rotations
 from bot.config.settings import (
     BackendConfig,
     BackendKind,
@@ -98,7 +99,7 @@ def inspect(
     default = build.unmapped(shape.defaults, settings.time_scale)
     rotas = {key: build.rotation(key, one) for key, one in shape.rotations.items()}
     policy = Policy(people=people, systems=systems, default=default, rotas=rotas)
-    reader.problems += [*check_people(shape, main), *check_rotations(policy, main, now)]
+    reader.problems += [*check_people(shape, main), *check_rotations(policy, shape.rotations, main, now)]
     books, flaws = runbook.load(settings.runbooks_dir, systems, data_folder("runbooks") / f"{runbook.DEFAULT}.md")
     reader.problems += [*flaws, *_main_checks(shape, main, settings, policy, reader)]
     lost = Profile(
@@ -110,6 +111,7 @@ def inspect(
     settings = replace(
         settings, policy=policy, runbooks=books, secrets=tuple(dict.fromkeys(reader.secrets)),
         backends={profile.system.name: profile.backends for profile in profiles},
+        calendars=build.calendar_sources(shape.rotations, Path(main.file).parent),
         media={key: dict(person.media) for key, person in shape.people.items() if person.media},
         links={profile.system.name: tuple(profile.shape.links.items()) for profile in profiles},
         drift={profile.system.name: _drift(profile, shape) for profile in profiles},

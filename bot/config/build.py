@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
 from typing import TypeVar, get_args
 
 from bot.config import gate as gates
@@ -18,6 +19,7 @@ from bot.config.ladders import (
     MaintenanceShape,
     Weekday,
 )
+from bot.config.settings import CalendarSource
 from bot.config.shape import (
     ApprovalShape,
     DefaultsShape,
@@ -50,6 +52,7 @@ from bot.policy.approval import expiry, rule_for
 from bot.policy.calendar import Calendar, Wait, Window
 from bot.policy.escalation import default_ladder
 from bot.policy.reach import Reach, Reachable
+from bot.policy.roster import calendar_name
 from bot.policy.rota import Layer, Rota
 
 UNMAPPED = "unmapped"  # the system of alerts that no profile knows
@@ -76,13 +79,27 @@ def rotation(name: str, shape: RotationShape) -> Rota:
     """A schedule of people."""
     layers = tuple(
         Layer(
-            name=layer.name or f"layer {number}", people=tuple(layer.people), starts_on=layer.starts_on,
-            zone=layer.zone or shape.zone, hand_over=layer.hand_over, every=layer.every,
+            name=layer.name or f"layer {number}", people=tuple(layer.people),
+            starts_on=layer.starts_on or date(1971, 1, 1), zone=layer.zone or shape.zone,
+            hand_over=layer.hand_over, every=layer.every, calendar=layer.calendar is not None,
             windows=tuple(window(one) for one in layer.hours),
         )
         for number, layer in enumerate(shape.layers, 1)
     )  # fmt: skip
     return Rota(name=name, layers=layers, may_have_gaps=shape.gaps == "allowed")
+
+
+def calendar_sources(rotations: Mapping[str, RotationShape], base: Path) -> tuple[CalendarSource, ...]:
+    """The calendars that say who is on call. `base`: the folder that paths are meant from."""
+    return tuple(
+        CalendarSource(
+            name=calendar_name(name, built), zone=built.zone, url=layer.calendar.url,
+            file=base / layer.calendar.file if layer.calendar.file else None, refresh=layer.calendar.refresh,
+        )
+        for name, shape in rotations.items()
+        for layer, built in zip(shape.layers, rotation(name, shape).layers, strict=True)
+        if layer.calendar is not None
+    )  # fmt: skip
 
 
 def window(shape: HoursShape) -> Window:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from bot.config import training
@@ -16,7 +16,6 @@ from bot.model import Severity
 from bot.policy import TIERS, ApprovalRule, Ladder, Person, Policy, System, TrafficProfile
 from bot.policy.approval import rule_for
 from bot.policy.calendar import Wait, zone_named
-from bot.policy.rota_check import Flaw, flaws, flaws_to_come
 
 _LINKS = ("http://", "https://")
 _SMOKE_TOGETHER = timedelta(seconds=10)  # they are one step, and a step's lease leaves room for twelve
@@ -65,23 +64,6 @@ def check_system(profile: Profile, policy: Policy, names: Names | None) -> list[
         *_severity(profile),
         *_links(profile),
     ]
-
-
-def check_rotations(policy: Policy, main: Marked, now: datetime | None) -> list[Problem]:
-    """What is wrong with the rotations. What depends on the date is looked for only when `now` is given.
-
-    So a gap is refused by `mlops-bot check`, and never keeps a bot that restarts at night from starting.
-    """
-    keys = [person.key for person in policy.people]
-    found: list[Problem] = []
-    for name, rota in policy.rotas.items():
-        at: At = ("rotations", name)
-        every: list[Flaw] = [*flaws(rota, keys), *(flaws_to_come(rota, now) if now is not None else ())]
-        for flaw in every:
-            here = at if flaw.layer is None else (*at, "layers", flaw.layer)
-            layer = "" if flaw.layer is None else f', layer "{rota.layers[flaw.layer].name}"'
-            found.append(main.problem(here, f'rotation "{name}"{layer}: {flaw.text}'))
-    return found
 
 
 def _people(profile: Profile, policy: Policy) -> list[Problem]:
@@ -204,7 +186,7 @@ def _target(target: str, system: System, policy: Policy) -> str:
     kind, _, name = target.partition(":")
     keys = [person.key for person in policy.people]
     if target == "oncall":
-        known = [key for key in policy.ever_on_call(system) if key in keys]
+        known = [key for key in policy.ever_on_call(system) if key in keys] or policy.calendars_of(system)
         return "" if known else "nobody is on call; list people under `oncall`"
     if kind == "role" and name:
         roles = _held(policy.people)

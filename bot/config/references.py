@@ -131,6 +131,8 @@ def overridden_secrets(env: Mapping[str, str]) -> list[Secret]:
 
 def _is_address(at: At) -> bool:
     """Whether the value is the address of data; one that was referred to may hold a signature or a password."""
+    if len(at) == 6 and at[0] == "rotations" and at[4] == "calendar":
+        return at[5] == "url"
     return len(at) == 5 and at[0] == "models" and at[2] == "drift" and at[4] in {"url", "database"}
 
 

@@ -72,6 +72,17 @@ class DeliverySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarSource:
+    """Where a layer's calendar comes from. One of `url` and `file` is set."""
+
+    name: str  # rotation/layer
+    zone: str
+    url: Secret = Secret()
+    file: Path | None = None
+    refresh: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that was configured, checked as a whole."""
 
@@ -89,6 +100,7 @@ class Settings:
     backends: Mapping[str, Mapping[str, BackendConfig]] = field(default_factory=dict)  # system → name → backend
     links: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)  # system → (label, address)
     media: Mapping[str, Mapping[str, Secret]] = field(default_factory=dict)  # key of the person → medium → address
+    calendars: tuple[CalendarSource, ...] = ()  # that say who is on call
     drift: Mapping[str, Mapping[str, DriftProfile]] = field(default_factory=dict)  # system → model → its drift
     drift_worker: WorkerSettings = field(default_factory=WorkerSettings)
     time_scale: float = 1.0  # what `demo.minute` makes of every delay

@@ -309,12 +309,27 @@ class BackendShape(BaseModel):
         return dict(self.model_extra or {})
 
 
+class CalendarSourceShape(Shape):
+    """Where a calendar is. Titles (or the people invited) name who is on call: key, name, Slack id or e-mail."""
+
+    file: Text = Field("", description="Path of an .ics file, from the folder of this one.")
+    url: SecretText = Field(
+        Secret(), description="Its https address; one that is private by reference only: `${env:ROTA_ICS}`."
+    )
+    refresh: Duration = Field(timedelta(minutes=15), description="How often it is read. The last good copy is kept.")
+
+
 class LayerShape(Shape):
-    """People who take turns."""
+    """People who take turns, or a calendar."""
 
     name: Text = Field("", description="Shown in previews and complaints. Default: its number.")
-    people: Words = Field(description="Keys of people in the order of their turns.")
-    starts_on: Day = Field(description="Day on which the first turn begins. With `every: 7d` it sets the weekday.")
+    people: Words = Field(default_factory=list, description="Keys of people in the order of their turns.")
+    starts_on: Day | None = Field(
+        None, description="Day on which the first turn begins. With `every: 7d` it sets the weekday."
+    )
+    calendar: CalendarSourceShape | None = Field(
+        None, description="An iCalendar that says who has it when, instead of `people` who take turns."
+    )
     hand_over: WallClock = Field(time(9), description="When turns begin, in the layer's zone.")
     every: Duration = Field(
         timedelta(days=7), description="Length of a turn: `1d`, `7d` or another one from `1h` on. Default: a week."

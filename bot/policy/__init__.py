@@ -302,6 +302,11 @@ class Policy:
             found += [key for layer in layers for key in layer.everybody] if entry.startswith(_ROTA) else [entry]
         return tuple(dict.fromkeys(found))
 
+    def calendars_of(self, system: System) -> tuple[str, ...]:
+        """Names of the layers by whose calendars somebody is on call for the system."""
+        rotas = (self._rota(entry) for entry in system.oncall)
+        return tuple(layer.name for one in rotas if one is not None for layer in one.layers if layer.calendar)
+
     def _rota(self, entry: str) -> rota.Rota | None:
         return self.rotas.get(entry.removeprefix(_ROTA)) if entry.startswith(_ROTA) else None
 

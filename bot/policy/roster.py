@@ -50,6 +50,15 @@ class CalendarCopy:
     error: str = ""  # why the last try failed, "" when it did not
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What came of reading a calendar. `why`: the reason it could not be read, "" when it could."""
+
+    body: str = ""
+    entries: tuple[Entry, ...] = ()
+    why: str = ""
+
+
 def calendar_name(rotation: str, layer: Layer) -> str:
     """By which a layer's calendar is kept."""
     return f"{rotation}/{layer.name}"

@@ -43,6 +43,12 @@ def flaws(rota: Rota, known_people: Iterable[str]) -> tuple[Flaw, ...]:
     """What is wrong on any day."""
     known = frozenset(known_people)
     found = [] if rota.layers or rota.overrides else [_EMPTY]
+    named = [layer.name for layer in rota.layers]
+    found += [
+        Flaw(text=f'a layer above is called "{name}" too; give it another name', layer=number)
+        for number, name in enumerate(named)
+        if name in named[:number]
+    ]
     for number, layer in enumerate(rota.layers):
         strangers = (person for person in dict.fromkeys(layer.people) if person not in known)
         texts = [
@@ -61,7 +67,8 @@ def flaws_to_come(rota: Rota, start: datetime, days: int = 14) -> tuple[Flaw, ..
         if not fault(layer)
         for text in (*_of_limits(layer, start), *_of_clock_changes(layer, start))
     ]
-    if rota.layers and not rota.may_have_gaps and not any(fault(layer) for layer in rota.layers):
+    is_known = all(layer.entries or not layer.calendar for layer in rota.layers)
+    if rota.layers and is_known and not rota.may_have_gaps and not any(fault(layer) for layer in rota.layers):
         found += [Flaw(text=text) for text in _of_gaps(rota, start, days)]
     return tuple(found)
 
