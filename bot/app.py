@@ -30,6 +30,10 @@ from bot.charts import ChartPool
 from bot.config import Settings
 from bot.deliver import Deliverer
 from bot.desk import Desk
+from bot.drift.runner import DriftRunner
+from bot.drift_watch import DeadMan, review
+from bot.drift_work import LEASE as DRIFT_LEASE
+from bot.drift_work import DriftWorker
 from bot.engine import Engine, Incoming
 from bot.exposition import exposition
 from bot.ledger import Ledger
@@ -39,6 +43,7 @@ from bot.ports import Backends, NotAWebhook, Notification
 from bot.pump import Pump
 from bot.registry import Registry
 from bot.render import Renderer
+from bot.reports import BadLink, Links, opened
 from bot.slack import SlackChat, SlackDoor
 from bot.slack.client import web_client
 from bot.store import Job, Store, StoreDown
@@ -88,8 +93,14 @@ class Bot:
         self.backends = build_backends(settings, registry)
         self.worker = Worker(
             self.engine, actions=registry.actions, diagnostics=registry.diagnostics,
-            backends=lambda system: self.backends.get(system, {}), draw=self.charts.draw,
+            backends=lambda system: self.backends.get(system, {}), draw=self.charts.draw, drift=settings.drift,
         )  # fmt: skip
+        self.drift_runner = DriftRunner(settings.drift_worker)
+        self.drift_worker = DriftWorker(
+            self.engine, run=self.drift_runner.run, profiles=settings.drift,
+            backends=lambda system: self.backends.get(system, {}),
+        )  # fmt: skip
+        self.dead_man = DeadMan(self.engine, key_of)
         self.desk = Desk(self.engine, self.worker, registry.actions, registry.diagnostics)
         self.ledger = Ledger(self.engine, self.backends)
         client = web_client(settings.slack.bot_token.reveal(), settings.slack.api_url)
@@ -99,7 +110,10 @@ class Bot:
             team_id=settings.slack.team_id,
         )  # fmt: skip
         renderer = Renderer(settings.templates_dir, runbooks=settings.runbooks, actions=frozenset(registry.actions))
-        self.deliverer = Deliverer(self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease)
+        links = Links(key=settings.secret_key.reveal().encode(), base=settings.public_url)
+        self.deliverer = Deliverer(
+            self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease, links=links
+        )
         self.calendars = Calendars(self.store, settings.calendars, CalendarReader(os.environ), now)
         self.media = MediaSender(
             self.engine, settings.media, Courier(os.environ), self.deliverer.page_by_medium, owner=self.owner
@@ -107,6 +121,7 @@ class Bot:
         self.callers = Pump("call", _CALLERS, self.media.claim, self.media.send)
         self.senders = Pump("send", _SENDERS, self.deliverer.claim, self.deliverer.send)
         self.workers = Pump("work", _WORKERS, self._claim_work, self.worker.do)
+        self.drifts = Pump("drift", 1, self._claim_drift, self.drift_worker.do)
         self._pulse = Pulse(at=time.monotonic())
         self._scheduler = self._ticker()
         self._server: uvicorn.Server | None = None
@@ -137,9 +152,10 @@ class Bot:
         self.door.close()
         if self._server_thread is not None:
             self._server_thread.join(timeout=DRAIN_S)
-        finished = [
-            pump.drain(DRAIN_S) for pump in (self.senders, self.workers, self.callers)
-        ]  # both, whatever the first says
+        self.drift_worker.close()
+        self.drift_runner.close()  # a check that is cut short is made again by whoever comes next
+        # All of them, whatever the first says.
+        finished = [pump.drain(DRAIN_S) for pump in (self.senders, self.workers, self.callers, self.drifts)]
         try:
             if all(finished):
                 self.store.release(self.owner, self.now())
@@ -206,6 +222,14 @@ class Bot:
             raise StoreDown(self._outdated)
         return self.door.handle_http(body, headers)
 
+    def report(self, token: str) -> http.Page:
+        """The report behind a signed link. Raises BadLink; one that is not kept any more has ended too."""
+        file_id = opened(self.settings.secret_key.reveal().encode(), token, self.now())
+        file = self.store.drift.file(file_id)
+        if file is None:
+            raise BadLink(is_over=True)
+        return http.Page(media_type=file.media_type, body=file.body)
+
     def alive(self) -> http.Health:
         """Alive: the ticker came by lately. A Slack or a database that is down is no reason to be restarted."""
         age = time.monotonic() - self._pulse.at
@@ -243,6 +267,9 @@ class Bot:
             ("calendars", 20.0, self._unless_outdated(self.calendars.round)),
             ("call", 0.5, self._unless_outdated(self.callers.round)),
             ("work", 0.2, self._unless_outdated(self.workers.round)),
+            ("drift", 0.5, self._unless_outdated(self.drifts.round)),
+            ("drift_review", 60.0, self._unless_outdated(lambda: review(self.engine))),
+            ("drift_silence", 600.0, self._unless_outdated(self.dead_man.look)),
             ("connect", 5.0, self._unless_outdated(self._connect)),
             ("reconcile", 10.0, self._unless_outdated(self.ledger.look)),
             ("audit", 30.0, self._unless_outdated(self._audit)),
@@ -295,6 +322,9 @@ class Bot:
     def _claim_work(self, limit: int) -> list[Job]:
         return self.store.claim("work", self.owner, self.now(), WORK_LEASE, limit=limit)
 
+    def _claim_drift(self, limit: int) -> list[Job]:
+        return self.store.claim("drift", self.owner, self.now(), DRIFT_LEASE, limit=limit)
+
     def _slack_state(self) -> str:
         slack = self.settings.slack
         if slack.mode == "http":
@@ -307,7 +337,7 @@ class Bot:
         door = http.Door(
             webhook_token=self.settings.http.webhook_token.reveal(), max_body_bytes=self.settings.http.max_body_bytes,
             take_in=self.take_in, slack=self._from_slack if self.settings.slack.mode == "http" else None,
-            alive=self.alive, ready=self.ready, metrics=self.metrics, mlflow=self.hear_mlflow,
+            alive=self.alive, ready=self.ready, metrics=self.metrics, mlflow=self.hear_mlflow, report=self.report,
         )  # fmt: skip
         config = uvicorn.Config(
             http.build(door), host=self.settings.http.host, port=self.settings.http.port, log_config=None,

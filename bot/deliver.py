@@ -12,13 +12,15 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
+from bot.chat import Chat, SlackProblem
+from bot.deliver_drift import DriftPosts
 from bot.engine import Engine
 from bot.model import Incident
 from bot.policy.escalation import catch_all
 from bot.policy.reach import MENTIONED
 from bot.render import Message, Renderer
+from bot.reports import Links
 from bot.store import Job, StoreDown
 
 log = logging.getLogger("mlops.deliver")
@@ -29,42 +31,6 @@ CALL_MARGIN = timedelta(seconds=12)  # longer than the HTTP time-out: a call beg
 _BACK_OFF_S = (1, 2, 5, 10, 30, 60)  # after a definite failure; the last one repeats for ever, nothing is dropped
 _SHORTEST_LEASE = CALL_MARGIN + timedelta(seconds=9)  # with less, the last look before a call would always say no
 _SECOND_LOOK = timedelta(seconds=2)  # history may lag behind a post
-
-
-class SlackProblem(Exception):
-    """A call to Slack that did not succeed.
-
-    `kind`: limited (wait `retry_after_s`), no_answer (it may have happened), temporary (it did not happen), gone (the
-    message or channel is not there), refused (it never will). `code` is Slack's own word.
-    """
-
-    def __init__(self, kind: str, code: str, retry_after_s: float = 0.0) -> None:
-        super().__init__(f"{kind}: {code}")
-        self.kind = kind
-        self.code = code
-        self.retry_after_s = retry_after_s
-
-
-class Chat(Protocol):
-    """What is needed of Slack for delivery. Every method raises SlackProblem."""
-
-    def post(self, channel: str, message: Message, *, thread_ts: str, delivery_id: str) -> tuple[str, str]:
-        """Post once; returns (channel id, ts)."""
-
-    def update(self, channel: str, ts: str, message: Message) -> None:
-        """Replace a message."""
-
-    def find(self, channel: str, *, thread_ts: str, delivery_id: str, since: datetime) -> str:
-        """The ts of the message with this delivery id, "" when it is not there."""
-
-    def resolve(self, channel: str) -> str:
-        """The id of a channel given by name ("#ml-oncall"); ids come back as they are."""
-
-    def direct(self, user_id: str) -> str:
-        """The channel id of the direct conversation with a person."""
-
-    def upload(self, path: Path, title: str, alt: str) -> str:
-        """Upload a picture, not shared yet; returns its file id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +46,14 @@ class Deliverer:
     """Sends claimed messages, from several threads; several processes may share one store."""
 
     def __init__(
-        self, engine: Engine, chat: Chat, renderer: Renderer, *, owner: str, lease: timedelta = timedelta(seconds=30)
-    ) -> None:
+        self, engine: Engine, chat: Chat, renderer: Renderer, *, owner: str, lease: timedelta = timedelta(seconds=30),
+        links: Links | None = None,
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._store = engine.store
         self._chat = chat
         self._render = renderer
+        self._drift = DriftPosts(engine, chat, renderer, links or Links(key=b""))
         self._owner = owner
         self._lease = max(lease, _SHORTEST_LEASE)
         self._free_at: dict[str, datetime] = {}  # channel → when the next message may go
@@ -122,6 +90,8 @@ class Deliverer:
             return False
 
     def _call(self, job: Job, place: Place) -> bool:
+        if job.kind == "drift_file":
+            return self._share(job, place)
         message = self._message(job)
         if message is None:
             self._store.dead(job, self._engine.now(), "nothing to say any more")
@@ -145,13 +115,27 @@ class Deliverer:
         log.info("sent %s %s", job.kind, job.id, extra={"action": "sent", "kind": job.kind, "attempt": job.attempt})
         return True
 
+    def _share(self, job: Job, place: Place) -> bool:
+        """Upload a report's file into its thread."""
+        file = self._drift.file(job)
+        if file is None:
+            self._store.dead(job, self._engine.now(), "the file is gone")
+            return True
+        self._store.extend(job, self._engine.now(), self._lease)  # an upload is three calls and may take its time
+        if not self._store.still_mine(job, self._engine.now(), CALL_MARGIN):
+            self._store.try_later(job, self._engine.now(), "its lease was nearly over", tried=False)
+            return False
+        self._chat.share(
+            file.body, name=file.name, title=file.name, channel=place.channel, thread_ts=place.thread_ts
+        )  # fmt: skip
+        self._store.delivered(job, self._engine.now())
+        return True
+
     def _settled_by_looking(self, job: Job, place: Place) -> bool:
         """An earlier attempt got no answer: look for its message. True when nothing is left to send now."""
         now = self._engine.now()
         try:
-            ts = self._chat.find(
-                place.channel, thread_ts=place.thread_ts, delivery_id=delivery_id(job), since=job.created_at
-            )
+            ts = self._look_for(job, place)
         except SlackProblem as problem:
             if problem.kind not in {"refused", "gone"}:
                 raise
@@ -169,10 +153,26 @@ class Deliverer:
             return True
         return False
 
+    def _look_for(self, job: Job, place: Place) -> str:
+        if job.kind == "drift_file":  # a shared file carries no metadata; its name has the report's id
+            file = self._drift.file(job)
+            return self._chat.find_file(place.channel, thread_ts=place.thread_ts, name=file.name if file else "")
+        return self._chat.find(
+            place.channel, thread_ts=place.thread_ts, delivery_id=delivery_id(job), since=job.created_at
+        )
+
     def _place(self, job: Job) -> Place | None:
         if job.place_channel and job.place_ts:
             return Place(channel=job.place_channel, ts=job.place_ts)
         kind, _, name = job.target.partition(":")
+        if kind == "at":
+            channel, _, ts = name.partition(":")
+            return Place(channel=channel, thread_ts=ts)
+        if kind == "under":
+            head = self._store.drift.place(name)
+            if head is None:
+                raise SlackProblem("temporary", "its_head_is_not_posted_yet")
+            return Place(channel=head[0], thread_ts=head[1])
         if kind == "user":
             return Place(channel=self._chat.direct(name))
         if kind == "mention":  # in the thread; before there is one, in the channel
@@ -228,6 +228,8 @@ class Deliverer:
         now = self._engine.now()
         incident = self._store.incident(job.incident_id) if job.incident_id else None
         following = self._next_address(job, incident) if incident else ""
+        if not following and job.kind.startswith("drift"):
+            following = self._drift.otherwise(job)
         if following:
             self._store.redirect(job, now, following, code)
             return
@@ -255,6 +257,8 @@ class Deliverer:
         return next(iter(ways[tried + 1 :]), "")
 
     def _message(self, job: Job) -> Message | None:
+        if job.kind in {"drift", "drift_review"}:
+            return self._drift.message(job)
         if not job.incident_id:  # it belongs to none: a gap in a rotation, a word to who stands in
             return self._render.note(dict(job.payload))
         incident = self._store.incident(job.incident_id)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.app import audit_key, build_backends
+from bot.chat import SlackProblem
 from bot.config import Settings
-from bot.deliver import SlackProblem
 from bot.policy import WorkloadProfile
 from bot.ports import Foreign, Permissions
 from bot.registry import Registry

@@ -1,4 +1,4 @@
-"""The HTTP door: Alertmanager's webhooks, Slack's HTTP mode, health and metrics.
+"""The HTTP door: Alertmanager's webhooks, Slack's HTTP mode, reports behind signed links, health and metrics.
 
 2xx is said only for what is committed. "Not now" is 503, because Alertmanager retries 5xx and nothing else. Bodies
 are read with a cap, parsed and stored in threads; the event loop only moves bytes.
@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.hooks import Unread, Unsigned
+from bot.reports import BadLink
 from bot.store import StoreDown
 
 log = logging.getLogger("mlops.http")
@@ -31,6 +32,19 @@ READ_WITHIN_S = 10.0  # for a whole body; a sender that trickles must not keep a
 _SLACK_READING = 64  # bodies for Slack's door being read at once, before anybody knows who sent them
 _SLACK_CAP = 1024 * 1024
 _MLFLOW_CAP = 256 * 1024
+# A report shows data of strangers and brings scripts of its own for its charts. `sandbox` without `allow-same-origin`
+# gives it an origin of its own, so that no script in it can read or ask anything of ours; the rest lets nothing in or
+# out.
+_REPORT_HEADERS = {
+    "Content-Security-Policy": "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the address itself is the key
+    "Cache-Control": "private, no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Robots-Tag": "noindex, nofollow",
+}
 
 
 class BadBody(ValueError):
@@ -46,6 +60,14 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A stored file behind a signed link."""
+
+    media_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """What the HTTP door calls. `take_in` raises BadBody or StoreDown."""
 
@@ -57,6 +79,7 @@ class Door:
     ready: Callable[[], Health]
     metrics: Callable[[], str]
     mlflow: Callable[[bytes, Mapping[str, str]], str] | None = None  # raises Unsigned, Unread or StoreDown
+    report: Callable[[str], Page] | None = None  # token → file; raises BadLink
 
 
 class TooLarge(Exception):
@@ -127,6 +150,7 @@ def build(door: Door) -> Starlette:
             Route("/healthz", alive),
             Route("/readyz", _health(door.ready)),
             Route("/metrics", metrics),
+            Route("/reports/{token}", _report(door), methods=["GET"]),
         ],
         exception_handlers={
             TooLarge: _too_large,
@@ -159,6 +183,21 @@ def _from_mlflow(door: Door, reading: threading.BoundedSemaphore) -> Callable[[R
         except Unread as problem:
             return _problem(400, str(problem))
         return JSONResponse({"ok": True, "said": said})
+
+    return answer
+
+
+def _report(door: Door) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        if door.report is None:
+            return _problem(404, "There are no reports here.")
+        try:
+            page = await run_in_threadpool(door.report, request.path_params["token"])
+        except BadLink as problem:
+            if problem.is_over:
+                return _problem(410, "This link has ended. Ask the bot for a new report in Slack.")
+            return _problem(404, "There is no such report, or the link is not whole. Copy it from Slack again.")
+        return Response(page.body, media_type=page.media_type, headers=_REPORT_HEADERS)
 
     return answer
 

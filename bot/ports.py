@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from bot.drift.asked import DriftProfile
 from bot.model import Alert, Draft, Finding, Incident, Outcome, Plan
 from bot.policy import ModelProfile, System, WorkloadProfile
+from bot.policy.drift import Standing
 from bot.policy.gate import Evaluation
 from bot.policy.training import TrainingProfile
 
@@ -168,6 +170,7 @@ class Series:
     points: tuple[tuple[datetime, float], ...]
 
 
+@runtime_checkable
 class Metrics(Protocol):
     """A store of time series."""
 
@@ -350,6 +353,9 @@ class Scene:
     moves: tuple[Move, ...] = ()  # the ledger of this model, newest first
     draw: Callable[[Mapping[str, object]], str] | None = None  # chart worker: specification → path of a PNG
     used: Callable[[], Mapping[str, str]] | None = None  # versions that the ledger or an open plan names → why
+    drift: DriftProfile | None = None  # what the profile says about the model's drift
+    standing: Standing | None = None  # what the last finished drift check means now
+    checking: str = ""  # id of a drift check that is under way, "" for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

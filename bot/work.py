@@ -16,9 +16,12 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
 from datetime import timedelta
 
+from bot import drift_checks
 from bot import events as ev
+from bot.drift.asked import DriftProfile
 from bot.engine import Engine
-from bot.model import Draft, Finding, Incident, Outcome, Plan, Step, StepState, Subject
+from bot.model import SYSTEM, Draft, Finding, Incident, Outcome, Plan, Step, StepState, Subject
+from bot.policy.drift import standing
 from bot.ports import Action, Backends, Diagnostic, Foreign, Refusal, Scene, Seen
 from bot.store import Job, StoreDown
 
@@ -31,6 +34,7 @@ SILENCE = timedelta(minutes=2)  # how long a step's target may be silent before 
 _WHOLE_LEDGER, _MANY = 100_000, 1_000
 _NAMES_A_VERSION = ("to", "from", "served", "version")  # what requests and arguments of plans call one
 _PAUSE = timedelta(seconds=2)
+_DRIFT = "drift"  # the diagnostic, and the word in the names of alerts about it
 _AFTER_FAULT = timedelta(seconds=10)
 _CALL_MARGIN = timedelta(seconds=12)  # a step's foreign calls take no longer; less lease than that: give the work up
 
@@ -41,8 +45,10 @@ class Worker:
     def __init__(
         self, engine: Engine, *, actions: Mapping[str, Action], diagnostics: Mapping[str, Diagnostic],
         backends: Callable[[str], Backends], draw: Callable[[Mapping[str, object]], str] | None,
+        drift: Mapping[str, Mapping[str, DriftProfile]] | None = None,
     ) -> None:  # fmt: skip
         self._engine = engine
+        self._drift = drift or {}
         self._store = engine.store
         self._actions = actions
         self._diagnostics = diagnostics
@@ -82,7 +88,11 @@ class Worker:
     def look(self, about: Subject, incident: Incident | None) -> Scene:
         """The same for a subject that need not have an incident."""
         system = self._engine.policy.system(about.system)
+        reports = self._store.drift.latest(system.name, about.model, 1) if about.model else ()
+        done = self._store.drift.latest(system.name, about.model, 1, done=True) if about.model else ()
         return Scene(
+            drift=self._drift.get(system.name, {}).get(about.model), standing=standing(next(iter(done), None)),
+            checking=next((one.id for one in reports if not one.is_ended), ""),
             now=self._engine.now(), system=system, model=system.model(about.model), service=about.service,
             backends=self._backends(system.name), incident=incident, draw=self._draw,
             bad_versions=self._store.bad_versions(about.system, about.model or about.service),
@@ -133,7 +143,10 @@ class Worker:
     # diagnostics
 
     def _diagnose(self, job: Job, incident: Incident) -> None:
-        names = tuple(str(name) for name in _listed(job.payload.get("names"))) or self._names_for(incident)
+        asked = tuple(str(name) for name in _listed(job.payload.get("names")))
+        names = asked or self._names_for(incident)
+        if wants_check(incident, self._engine, names, asked):
+            self._check_drift(job, incident)
         scene = self.scene(incident)
         running: dict[Future[Finding], str] = {}
         for name in names:
@@ -148,6 +161,16 @@ class Worker:
                 future.cancel()
                 text = f"{name}: no answer within {TIME_BOX_S:.0f} s."
                 self._report(job, name, Finding(diagnostic=name, sentence=text, available=False, took_s=TIME_BOX_S))
+
+    def _check_drift(self, job: Job, incident: Incident) -> None:
+        """Ask for a fresh drift check besides: it takes longer than a diagnostic, and answers in the same thread."""
+        about = incident.subject
+        model = self._engine.policy.system(about.system).model(about.model)
+        wish = drift_checks.Wish(
+            system=about.system, model=about.model, by=SYSTEM, target="thread", why="incident",
+            days=model.drift_days if model else 7, incident_id=incident.id,
+        )  # fmt: skip
+        drift_checks.ask(self._engine, wish, key=f"drift:{job.id}")
 
     def _names_for(self, incident: Incident) -> tuple[str, ...]:
         """The runbook's diagnostics, or all of those that something of the subject can answer."""
@@ -300,6 +323,17 @@ class Worker:
             return Seen(
                 outcome=Outcome.UNKNOWN, detail="Looking at the target failed inside the bot; the log has the detail."
             )
+
+
+def wants_check(incident: Incident, engine: Engine, names: Iterable[str], asked: Iterable[str]) -> bool:
+    """Whether an incident calls for a drift check: it is about drift, its runbook says so, or somebody asked."""
+    about = incident.subject
+    model = engine.policy.system(about.system).model(about.model)
+    if model is None or not model.drift or _DRIFT not in names:
+        return False
+    book = next((one for one in engine.runbooks if one.name == incident.runbook), None)
+    is_about = any(_DRIFT in name.lower() for name in incident.alert_names)
+    return is_about or _DRIFT in asked or bool(book and _DRIFT in book.diagnostics)
 
 
 def _listed(value: object) -> Iterable[object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from bot.config import gate as gates
+from bot.config.drift import DriftShape
 from bot.config.ladders import (
     CalendarShape,
     EscalationShape,
@@ -186,7 +187,16 @@ def _model(name: str, shape: ModelShape) -> ModelProfile:
         alias=shape.alias, retrain=shape.retrain, bounds=bounds, reload=shape.reload,
         record=gates.record(shape.record), gate=gates.gate(shape.gate), smoke=gates.smoke(shape.smoke),
         served_query=shape.served_query.strip(), watch_for=shape.watch_for, proven_after=shape.proven_after,
+        drift=_drift(shape.drift),
+        drift_days=max(1, round(shape.drift.window / timedelta(days=1))) if shape.drift else 7,
     )  # fmt: skip
+
+
+def _drift(shape: DriftShape | None) -> frozenset[str]:
+    if shape is None:
+        return frozenset()
+    ways = (("data", shape.reference), ("histogram", shape.histogram), ("score", shape.score_query))
+    return frozenset(way for way, given in ways if given)
 
 
 def _workload(name: str, shape: ServiceShape) -> WorkloadProfile:

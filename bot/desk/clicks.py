@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot import events as ev
-from bot.desk import acting
+from bot.desk import acting, drift_clicks
 from bot.desk.reply import Asker, Reply, told, why_of
 from bot.desk.room import Room
 from bot.effects import Decision
@@ -84,6 +84,10 @@ class Clicks:
         if incident is None:
             return Reply(text="This plan is gone; there is nothing to reject.", refused=True)
         return self.room.apply(incident.id, ev.RejectClicked(plan_id=plan_id, by=asker.who, reason=reason), asker)
+
+    def click_drift(self, report_id: str, choice: str, asker: Asker) -> Reply:
+        """A button or menu of a drift report: an exit's code, "again" or "retrain"."""
+        return drift_clicks.click(self.room, report_id, choice, asker)
 
     def click_undo(self, plan_id: str, asker: Asker) -> Reply:
         """The button Undo on a finished plan: asks for the stored inverse as a new plan."""

@@ -157,6 +157,8 @@ class ModelProfile:
     served_query: str = ""  # PromQL whose label `version` tells what was served when
     watch_for: timedelta = timedelta(minutes=10)  # how long the proof after a change may take
     proven_after: timedelta = timedelta(minutes=5)  # how long a version must have served within bounds to be known-good
+    drift: frozenset[str] = frozenset()  # what its drift can be told from: "data", "histogram", "score"
+    drift_days: int = 7  # of the window that is compared unless a person says otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +264,7 @@ class System:
         """What kinds of backend can tell something about a service or model of the system."""
         near = [one for one in self.models if model == one.name or (not model and service in ("", one.service))]
         found = {part for one in near for part in ("registry", "server", "metrics") if getattr(one, part)}
+        found |= {"drift" for one in near if one.drift} | {"histogram" for one in near if "histogram" in one.drift}
         return frozenset(found | ({"workloads"} if self.workload(service) is not None else set()))
 
 

@@ -10,6 +10,8 @@
         .note(data, incident) -> Message                   data: text, by
         .summary(incident, timeline, policy, now) -> Message
         .runbook(incident, runbook | None) -> Message
+        .drift(report, …) -> Message                        a drift check
+        .drift_review(system, reports) -> Message           the weekly look at a system's models
         .render(name, context) -> Message                  any template with a record from `bot.render.contexts`
 
 A message that cannot be rendered comes back all the same, in plain text with the same facts and buttons; `failed` then
@@ -25,14 +27,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bot.model import Incident, Plan
 from bot.policy import Policy
+from bot.policy.drift import Report
 from bot.render.card import card
 from bot.render.contexts import TEMPLATES, Context
+from bot.render.drift import drift_card, drift_review
 from bot.render.fallback import fallback
 from bot.render.headline import headline, page, update
 from bot.render.limits import clamp
@@ -119,6 +123,16 @@ class Renderer:
     def summary(self, incident: Incident, timeline: Iterable[Line], policy: Policy, now: datetime) -> Message:
         """The end on one screen."""
         return self.render("summary", summary(incident, timeline, policy, now))
+
+    def drift(self, report: Report, *, picture_id: str, link: str, lasts: timedelta, retrains: bool) -> Message:
+        """A drift check as it stands."""
+        return self.render(
+            "drift", drift_card(report, picture_id=picture_id, link=link, lasts=lasts, retrains=retrains)
+        )
+
+    def drift_review(self, system: str, reports: Sequence[Report]) -> Message:
+        """The weekly review of a system as far as it has come."""
+        return self.render("drift_review", drift_review(system, reports))
 
     def runbook(self, incident: Incident, book: Runbook | None) -> Message:
         """The checklist; says so when the runbook is gone."""

@@ -312,9 +312,64 @@ class Checklist:
     buttons: tuple[Button, ...]
 
 
-Context = Headline | Card | Page | Update | Diagnosis | Note | Summary | Checklist
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftCard:
+    """drift.j2: one drift check, from the wish to a person's choice."""
+
+    lead: str
+    report_id: str
+    model: str
+    feature: str  # the one column that was asked for, "" for all
+    state_words: str
+    is_done: bool
+    cause: str  # what is proposed
+    meaning: str
+    columns: tuple[tuple[str, ...], ...]  # the table, its heading first
+    signs: tuple[tuple[str, str], ...]  # (cause it speaks for, sentence)
+    set_aside: tuple[tuple[str, str], ...]  # (column, why)
+    more_aside: int
+    picture_id: str  # Slack's id of the uploaded picture, "" for none
+    picture_alt: str
+    lock: str  # why retraining is locked, "" when it is not
+    chosen: str  # the exit, "" while nobody chose
+    chosen_by: Name
+    chosen_at: datetime | None
+    next_step: str
+    rows_words: str  # sample sizes and noise
+    window_words: str
+    why_words: str
+    took: timedelta | None
+    ended_at: datetime | None
+    link: str  # signed address of the whole report, "" where nobody could reach it
+    link_lasts: str
+    remarks: tuple[str, ...]
+    buttons: tuple[Button, ...]
+    menu: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewLine:
+    """One model in a weekly review."""
+
+    model: str
+    report_id: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftReview:
+    """drift_review.j2: the weekly look at a system's models."""
+
+    lead: str
+    system: str
+    summary: str
+    lines: tuple[ReviewLine, ...]
+    is_quiet: bool
+
+
+Context = Headline | Card | Page | Update | Diagnosis | Note | Summary | Checklist | DriftCard | DriftReview
 
 TEMPLATES: dict[str, type[Context]] = {
     "headline": Headline, "card": Card, "page": Page, "update": Update, "diagnosis": Diagnosis, "note": Note,
-    "summary": Summary, "runbook": Checklist,
+    "summary": Summary, "runbook": Checklist, "drift": DriftCard, "drift_review": DriftReview,
 }  # fmt: skip

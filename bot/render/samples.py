@@ -29,6 +29,7 @@ from bot.model import (
 )
 from bot.policy import Person, Policy, System
 from bot.policy.escalation import armed, silent
+from bot.render import drift_samples
 from bot.render.card import card
 from bot.render.contexts import Context
 from bot.render.headline import headline, page, update
@@ -88,6 +89,8 @@ def story(word: str) -> Samples:
         ),
         "summary": tuple(_summaries(cast)),
         "runbook": (("accuracy", checklist(cast.incident(), cast.book())),),
+        "drift": tuple(drift_samples.cards(cast.says, cast.alice, NOW)),
+        "drift_review": tuple(drift_samples.reviews(cast.says, cast.alice, NOW)),
     }
 
 

@@ -28,7 +28,7 @@ from bot.slack import forms
 from bot.slack.client import web_client
 from bot.slack.manifest import COMMAND, DECLARE
 from bot.store import StoreDown
-from handlers.interactions import OnIncident, OnPlan, parse_value
+from handlers.interactions import OnDrift, OnIncident, OnPlan, parse_value
 
 log = logging.getLogger("mlops.slack")
 
@@ -209,6 +209,8 @@ class SlackDoor:
                 return self._say(f"incident {target.incident_id}", asker)
             case OnIncident() if name == "more":
                 return self._desk.click_more(target.incident_id, choice, asker)
+            case OnDrift() if name == "more" or name.startswith("drift:"):
+                return self._desk.click_drift(target.report_id, choice or name.removeprefix("drift:"), asker)
             case OnIncident() if name.startswith("act:"):
                 return self._desk.click_action(target.incident_id, name.removeprefix("act:"), asker)
         return Reply(text="This button is outdated; look at the current headline of the incident.", refused=True)

@@ -19,7 +19,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.models.metadata import Metadata
 
-from bot.deliver import SlackProblem
+from bot.chat import SlackProblem
 from bot.render import Message
 
 TIMEOUT_S = 10
@@ -111,12 +111,35 @@ class SlackChat:
             self._direct[user_id] = str(self._call("conversations_open", users=user_id)["channel"]["id"])
         return self._direct[user_id]
 
-    def upload(self, path: Path, title: str, alt: str) -> str:
+    def upload(self, file: Path | bytes, title: str, alt: str, *, name: str = "") -> str:
         """Upload a picture without sharing it; returns its file id."""
-        answer = self._call(
-            "files_upload_v2", file=str(path), filename=path.name, title=title or path.stem, alt_txt=alt
-        )
+        if isinstance(file, bytes):
+            given: dict[str, Any] = {"content": file, "filename": name}
+        else:
+            given = {"file": str(file), "filename": file.name}
+        answer = self._call("files_upload_v2", title=title or given["filename"], alt_txt=alt, **given)
         return str(answer["file"]["id"])
+
+    def share(self, body: bytes, *, name: str, title: str, channel: str, thread_ts: str) -> None:
+        """Upload a file and post it in a channel or thread."""
+        kept: dict[str, Any] = {"content": body, "filename": name, "title": title, "channel": self.resolve(channel)}
+        self._call("files_upload_v2", **kept, **({"thread_ts": thread_ts} if thread_ts else {}))
+
+    def find_file(self, channel: str, *, thread_ts: str, name: str) -> str:
+        """The ts of the message in a thread that shares a file of that name, "" when there is none."""
+        if not thread_ts or not name:
+            raise SlackProblem("refused", "no_thread_to_look_in")
+        kept: dict[str, Any] = {"channel": self.resolve(channel), "ts": thread_ts, "limit": 100}
+        for _ in range(_PAGES):
+            answer = self._call("conversations_replies", **kept)
+            for found in answer.get("messages") or []:
+                if any(file.get("name") == name for file in found.get("files") or []):
+                    return str(found["ts"])
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return ""
+            kept["cursor"] = cursor
+        raise SlackProblem("refused", "too_much_to_read")
 
     def check(self) -> str:
         """Who we are to Slack; raises SlackProblem when the token is not accepted."""

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from bot.store.database import Conflict, StoreDown
 from bot.store.instance import AlreadyRunning, single_instance
-from bot.store.records import AlertRow, AuditLine, Debt, Job, Merge, Overdue, Quarantined, QueueStats, Timer
+from bot.store.records import (
+    AlertRow,
+    AuditLine,
+    Debt,
+    Job,
+    Merge,
+    Overdue,
+    Quarantined,
+    QueueStats,
+    StoredFile,
+    Timer,
+)  # fmt: skip
 from bot.store.store import Store
 from bot.store.tx import Tx
 
 __all__ = [
     "AlertRow", "AlreadyRunning", "AuditLine", "Conflict", "Debt", "Job", "Merge", "Overdue", "Quarantined",
-    "QueueStats", "Store", "StoreDown", "Timer", "Tx", "single_instance",
+    "QueueStats", "Store", "StoreDown", "StoredFile", "Timer", "Tx", "single_instance",
 ]  # fmt: skip

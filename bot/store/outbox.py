@@ -23,7 +23,16 @@ from bot.store.documents import clean, read_mapping, write_json
 from bot.store.records import Job, QueueStats
 from bot.store.tables import outbox
 
-_PRIORITY = {"page": 0, "approval": 1, "headline": 2, "result": 3, "diagnostic": 4, "digest": 5}
+_PRIORITY = {
+    "page": 0,
+    "approval": 1,
+    "headline": 2,
+    "result": 3,
+    "drift": 3,
+    "diagnostic": 4,
+    "drift_file": 4,
+    "digest": 5,
+}
 _WORK_PRIORITY = {"reread": 0, "step": 1, "draw": 2, "diagnose": 3}
 _WAITING = (DeliveryState.PENDING, DeliveryState.UNKNOWN)
 _UNSENT = (*_WAITING, DeliveryState.SENDING)
@@ -56,7 +65,7 @@ class Wanted:
     """A message or piece of work that is wanted."""
 
     id: str
-    incident_id: str
+    incident_id: str  # "" for what belongs to none
     lane: str
     kind: str
     payload: Mapping[str, object] = field(default_factory=dict)
@@ -196,7 +205,7 @@ def incident_at(connection: Connection, channel: str, ts: str) -> str | None:
 
 def next_free(connection: Connection, lane: str) -> datetime | None:
     """When the next row of a lane ("" for any) may be claimed."""
-    lanes = [lane] if lane else ["slack", "work", "media"]
+    lanes = [lane] if lane else ["slack", "work", "media", "drift"]
     found = [connection.execute(select(func.min(_free_at())).where(_may_go(one))).scalar() for one in lanes]
     times: list[datetime] = [one for one in found if one is not None]
     return min(times, default=None)
@@ -242,7 +251,7 @@ def _of_claim(job: Job) -> ColumnElement[bool]:
 
 def _may_have_gone() -> ColumnElement[bool]:
     """Of a claim that ended without a word. Work asks nobody before its call, so it may always have been begun."""
-    return or_(outbox.c.calling, outbox.c.lane == "work")
+    return or_(outbox.c.calling, outbox.c.lane != "slack")
 
 
 def _free_at() -> ColumnElement[datetime]:

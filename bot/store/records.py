@@ -9,7 +9,9 @@ from bot.audit import AuditLine
 from bot.model import TimerKind, Who
 from bot.policy.alerts import Verdict
 
-__all__ = ["AlertRow", "AuditLine", "Debt", "Job", "Merge", "Overdue", "Quarantined", "QueueStats", "Timer"]
+__all__ = [
+    "AlertRow", "AuditLine", "Debt", "Job", "Merge", "Overdue", "Quarantined", "QueueStats", "StoredFile", "Timer",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +20,7 @@ class Job:
 
     id: str
     incident_id: str
-    lane: str  # "slack", "media" or "work"
+    lane: str  # "slack", "media", "work" or "drift"
     kind: str
     template: str
     payload: dict[str, object]
@@ -105,6 +107,17 @@ class Overdue:
     timers: int = 0
     outbox: int = 0
     unattended: tuple[str, ...] = ()  # incidents that nothing would ever page anybody about
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A file that people open by a signed link or find in Slack."""
+
+    id: str  # "DRF-3-html"
+    name: str  # what it is saved as
+    media_type: str
+    body: bytes
+    made_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,10 @@ from bot.model import Incident
 from bot.policy import Hold
 from bot.policy.roster import CalendarCopy, Entry, StandIn
 from bot.ports import Move
-from bot.store import beats, chain, incidents, ledger, moves, outbox, roster, schema, timers
+from bot.store import beats, chain, drift, incidents, ledger, moves, outbox, roster, schema, timers
 from bot.store.database import Database, StoreDown
 from bot.store.documents import clean
+from bot.store.drift_views import DriftReads
 from bot.store.records import AlertRow, Debt, Job, Overdue, Quarantined, QueueStats, Timer, Watch
 from bot.store.tx import Tx as _Tx
 
@@ -34,6 +35,7 @@ class Store:
         """`url`: sqlite:///file, postgresql://…, or the path of an SQLite file. Connects at first use only."""
         self._database = Database(url)
         self._audit_key = audit_key
+        self.drift = DriftReads(self._database)
 
     @property
     def is_sqlite(self) -> bool:
@@ -222,7 +224,7 @@ class Store:
     # delivery
 
     def claim(self, lane: str, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Job]:
-        """Take up to `limit` rows of a lane ("slack", "work") that may go now, the most urgent first."""
+        """Take up to `limit` rows of a lane ("slack", "work", "drift") that may go now, the most urgent first."""
         with self._writing() as connection:
             return outbox.claim(connection, lane, owner, now, lease, limit)
 
@@ -301,6 +303,7 @@ class Store:
                 + timers.remove_ended(connection, before)
                 + outbox.remove_settled(connection, before)
                 + roster.forget_stand_ins(connection, before)
+                + drift.remove_files(connection, before)
             )
 
     def queue_stats(self, now: datetime) -> QueueStats:

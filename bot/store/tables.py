@@ -320,6 +320,57 @@ watch = Table(
     Column("seen_at", Moment, nullable=False),
 )  # fmt: skip
 
+# One drift check from the wish for it to its result. `document` is the report; the rest is what it is looked up by.
+drift_report = Table(
+    "drift_report", metadata,
+    Column("id", Text, primary_key=True),
+    _number("number"),  # of the id
+    Column("system", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("state", Text, nullable=False),  # of bot.policy.drift.ReportState
+    Column("key", Text, nullable=False),  # what makes two checks the same
+    Column("asked_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    _words("review"),
+    _number("run"),
+    Column("document", Text, nullable=False),
+    _words("numbers"),  # everything the worker measured, as it answered; "" while there is none
+)  # fmt: skip
+# The same check is not made twice at a time, whatever two people or replicas ask at once.
+Index("uq_drift_report_open", drift_report.c.key, unique=True, **_one_of("state", frozenset({"asked", "running"})))
+Index("ix_drift_report_model", drift_report.c.system, drift_report.c.model, drift_report.c.ended_at)
+Index("ix_drift_report_review", drift_report.c.review, drift_report.c.number)
+
+# What people said about a report, one row after the other; the last one counts.
+drift_exit = Table(
+    "drift_exit", metadata,
+    Column("report_id", Text, ForeignKey("drift_report.id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("exit", Text, nullable=False),
+    Column("team_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    _words("name"),
+    Column("at", Moment, nullable=False),
+)  # fmt: skip
+
+# Reports and pictures, packed. In the database, so that every replica can show them and none is without its result.
+report_file = Table(
+    "report_file", metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("body", sa.LargeBinary, nullable=False),
+    Column("made_at", Moment, nullable=False),
+)  # fmt: skip
+Index("ix_report_file_made", report_file.c.made_at)
+
+# What comes again and again, and until when it was done: a restart neither doubles nor loses one.
+recurring = Table(
+    "recurring", metadata,
+    Column("name", Text, primary_key=True),
+    Column("done_for", Moment, nullable=False),
+)  # fmt: skip
+
 # The chain (see bot.audit). Triggers, made by the migration, refuse to change or remove a line.
 audit = Table(
     "audit", metadata,

@@ -37,6 +37,7 @@ from bot.ports import Move
 from bot.store import beats, chain, incidents, ledger, moves, outbox, roster, timers
 from bot.store.database import lock_words
 from bot.store.documents import clean
+from bot.store.drift_views import DriftTx
 from bot.store.records import Merge, Watch
 
 
@@ -216,6 +217,11 @@ class Tx:
             template="note",
         )  # fmt: skip
         outbox.add_once(self._connection, row, now)
+
+    @property
+    def drift(self) -> DriftTx:
+        """What belongs to drift reports, in this transaction."""
+        return DriftTx(self._connection)
 
     # timers, moves, the audit
 

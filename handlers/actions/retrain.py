@@ -12,7 +12,7 @@ from bot.model import Draft, Plan
 from bot.policy import System
 from bot.policy.training import TrainingProfile
 from bot.ports import Foreign, Refusal, Scene, Seen
-from handlers.actions import _jobs, _training
+from handlers.actions import _drift_lock, _jobs, _training
 from handlers.actions._target import example_model, unknown_model
 
 USAGE = "retrain <model> [name=value …]"
@@ -46,19 +46,20 @@ class Retrain:
         return model.name, {"model": model.name, "training": training.name, **values}
 
     def draw(self, scene: Scene, request: Mapping[str, str]) -> Draft | Refusal:
-        """Read what would run. Raises Foreign when it is silent."""
+        """Read what would run. Raises Foreign when it is silent. Refused while the data are probably broken."""
         training = _training_of(scene, request)
         if training is not None:
-            return _training.draw(scene, training, request)
+            return _drift_lock.guarded(scene, _training.draw(scene, training, request))
         because = "you asked for it. The result is a new version; `rollback` and `promote` decide what serves."
-        return _jobs.draw(scene, _jobs.job_of(scene, request["job"]), self.name, f"Retrain {request['model']}", because)
+        job, title = _jobs.job_of(scene, request["job"]), f"Retrain {request['model']}"
+        return _drift_lock.guarded(scene, _jobs.draw(scene, job, self.name, title, because))
 
     def fingerprint(self, scene: Scene, plan: Plan) -> dict[str, str]:
-        """What the preview relied on, read again."""
+        """What the preview relied on, read again; what is known of the data's drift is part of it."""
         training = _training_of(scene, plan.request)
         if training is not None:
-            return _training.fingerprint(scene, training, plan)
-        return _jobs.fingerprint(scene, _jobs.job_of(scene, plan.request["job"]))
+            return _drift_lock.facts(scene, _training.fingerprint(scene, training, plan))
+        return _drift_lock.facts(scene, _jobs.fingerprint(scene, _jobs.job_of(scene, plan.request["job"])))
 
     def perform(self, scene: Scene, plan: Plan, step: str) -> Seen:
         """Start it, or look whether it has ended."""

@@ -147,7 +147,7 @@ class Office:
         self.lever = lever or Lever()
         self.engine = Engine(store, rules or policy(), clock)
         asked = {one.name: one for one in questions}
-        able = actions or {"flip": self.lever}
+        able = actions or {self.lever.name: self.lever}
         self.worker = Worker(self.engine, actions=able, diagnostics=asked, backends=lambda _: backends or {}, draw=None)
         self.desk = Desk(self.engine, self.worker, able, asked)
         self.chat = SlackChat(web_client(ws.bot_token, ws.api_url))
