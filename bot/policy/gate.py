@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
 PASS, FAIL, MISSING, WARN = "pass", "FAIL", "not recorded", "warning"
+APART = "not compared"  # both were recorded, but not on the same data
 JUDGING = frozenset({"evaluation", "eval", "validation", "test", "testing", "holdout"})  # what such data is called
 _ROUNDING = 1e-9
 _CAP = 40  # characters of a foreign name or value that are shown
@@ -99,7 +100,7 @@ class Smoke:
 class Check:
     """One row of the gate's table."""
 
-    verdict: str  # PASS, FAIL, MISSING, WARN
+    verdict: str  # PASS, FAIL, MISSING, APART, WARN
     what: str
     value: str
     bound: str
@@ -115,6 +116,8 @@ class Check:
         """As in: accuracy is 0.41, must be at least 0.95."""
         if self.told:
             return self.told
+        if self.verdict == APART:
+            return f"{self.what} cannot be compared"
         if self.verdict == MISSING:
             return f"{self.what}: {self.value or MISSING}, must be {self.bound}"
         return f"{self.what} is {self.value}, must be {self.bound}"
@@ -131,7 +134,7 @@ def judge(
         rows.append(same)
         comparable = same.verdict in (PASS, WARN)
     for criterion in gate.criteria:
-        rows += _judged(criterion, candidate, champion if comparable else None)
+        rows += _judged(criterion, candidate, champion, comparable=comparable)
     found = {**candidate.params, **candidate.tags, **version_tags}
     rows += [_tag(name, wanted, found.get(name)) for name, wanted in gate.tags.items()]
     return tuple(rows)
@@ -147,7 +150,9 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _judged(criterion: Criterion, candidate: Evaluation, champion: Evaluation | None) -> Iterator[Check]:
+def _judged(
+    criterion: Criterion, candidate: Evaluation, champion: Evaluation | None, *, comparable: bool
+) -> Iterator[Check]:
     names = [criterion.metric]
     if "*" in criterion.metric:
         names = sorted(name for name in candidate.metrics if fnmatchcase(name, criterion.metric))
@@ -160,7 +165,8 @@ def _judged(criterion: Criterion, candidate: Evaluation, champion: Evaluation | 
         value = candidate.metrics.get(name)
         yield from _absolute(criterion, name, value)
         if criterion.compares:
-            yield _relative(criterion, name, value, champion.metrics.get(name) if champion else None)
+            found = _relative(criterion, name, value, champion.metrics.get(name) if champion else None)
+            yield found if comparable else replace(found, verdict=MISSING if found.verdict == MISSING else APART)
 
 
 def _absolute(criterion: Criterion, name: str, value: float | None) -> Iterator[Check]:

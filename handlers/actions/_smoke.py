@@ -27,7 +27,8 @@ def steps(scene: Scene, model: ModelProfile) -> tuple[Step, ...]:
     _server(scene, model)
     count = len(model.smoke)
     told = listed(dict.fromkeys(one.path for one in model.smoke))
-    text = f"Proof: {count} smoke prediction{'s' if count > 1 else ''} at {told} come out as the profile expects."
+    what = f"{count} smoke predictions at {told} come" if count > 1 else f"a smoke prediction at {told} comes"
+    text = f"Proof: {what} out as the profile expects."
     return (Step(name=SMOKE, sentence=text, proves=True),)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.policy.gate import FAIL, MISSING, PASS, WARN, Criterion, DataSet, Evaluation, Gate, has_passed, judge
+from bot.policy.gate import APART, FAIL, MISSING, PASS, WARN, Criterion, DataSet, Evaluation, Gate, has_passed, judge
 
 HELD_OUT = DataSet(name="intents", digest="abc123", context="validation")
 OLD = Evaluation(metrics={"f1": 0.90, "brier": 0.150, "accuracy": 0.95}, data=(HELD_OUT,))
@@ -79,7 +79,7 @@ def test_other_data_makes_a_comparison_worthless() -> None:
     ours = replace(made(accuracy=0.99), data=(replace(HELD_OUT, digest="other"),))
     first, compared = judge(gate, ours, {}, OLD)
     assert (first.verdict, first.value, first.bound) == (FAIL, "intents other", "intents abc123 (champion's)")
-    assert compared.verdict == MISSING
+    assert (compared.verdict, compared.value) == (APART, "0.99 vs 0.95")
     assert not has_passed((first, compared))
     first, compared = judge(replace(gate, same_data_is_must=False), ours, {}, OLD)
     assert (first.verdict, compared.verdict) == (WARN, PASS)

@@ -32,13 +32,13 @@ def test_from_the_gate_to_the_proof_and_through_a_registry_that_dies(town: Calla
     assert stack.champion_version() == "2", "nothing was changed"
 
     # v1 passes, and is proven by the server, a prediction and the metrics.
-    card = asked(here, f"/mlops promote {NAME} 1", "Promote intent_classifier from v2 to v1")
+    card = asked(here, f"/mlops promote {NAME} 1", "Approval needed: Promote intent_classifier from v2 to v1")
     bob.clicks("Approve", confirm=True, within=card)
     bob.sees("Verified: Promote intent_classifier from v2 to v1", within=90)
     assert (stack.champion_version(), stack.served_version()) == ("1", "1")
 
     # The registry is killed after the alias moved and before the server has loaded from it.
-    card = asked(here, f"/mlops promote {NAME} 2", "Promote intent_classifier from v1 to v2")
+    card = asked(here, f"/mlops promote {NAME} 2", "Approval needed: Promote intent_classifier from v1 to v2")
     stack.set_fault(refuse_reload="busy for a moment")
     bob.clicks("Approve", confirm=True, within=card)
     wait_for(lambda: stack.champion_version() == "2", 30, "the alias move")
@@ -52,7 +52,7 @@ def test_from_the_gate_to_the_proof_and_through_a_registry_that_dies(town: Calla
     # The registry is back: what the card proposed ends it well.
     stack.start_mlflow()
     assert stack.champion_version() == "2"
-    card = asked(here, f"/mlops reload {NAME}", "Reload intent_classifier (v2)")
+    card = asked(here, f"/mlops reload {NAME}", "Approval needed: Reload intent_classifier (v2)")
     bob.clicks("Approve", confirm=True, within=card)
     bob.sees("Verified: Reload intent_classifier (v2)", within=60)
     assert stack.served_version() == "2"
