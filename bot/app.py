@@ -36,6 +36,7 @@ from bot.drift_work import LEASE as DRIFT_LEASE
 from bot.drift_work import DriftWorker
 from bot.engine import Engine, Incoming
 from bot.exposition import exposition
+from bot.gaps import GapNotices
 from bot.ledger import Ledger
 from bot.media import Courier, MediaSender
 from bot.model import Alert
@@ -264,6 +265,7 @@ class Bot:
         jobs: tuple[tuple[str, float, Callable[[], object]], ...] = (
             ("tick", 1.0, self._tick),
             ("deliver", 0.2, self._unless_outdated(self.senders.round)),
+            ("gaps", 120.0, self._unless_outdated(GapNotices(self.engine).round)),
             ("calendars", 20.0, self._unless_outdated(self.calendars.round)),
             ("call", 0.5, self._unless_outdated(self.callers.round)),
             ("work", 0.2, self._unless_outdated(self.workers.round)),

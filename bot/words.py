@@ -13,7 +13,9 @@ _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _FORMATTING = str.maketrans({"`": "ˋ", "*": "∗", "~": "∼"})  # look-alikes that Slack does not read as formatting
 _DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
 # Between backticks: what a command of ours may look like, and nothing that Slack obeys.
-_COMMAND = re.compile(r"`([A-Za-z0-9/<](?:(?:[A-Za-z0-9 ._<>|=/\[\]-]|@sha256:){0,98}[A-Za-z0-9>\]…])?)`")
+_COMMAND = re.compile(
+    r"`([A-Za-z0-9/<](?:(?:[A-Za-z0-9 ._<>|=/\[\]-]|@sha256:|@person\b|(?<=\d):(?=\d)){0,98}[A-Za-z0-9>\]…])?)`"
+)
 
 
 def visible(text: str) -> str:
