@@ -37,10 +37,12 @@ from bot.drift_work import DriftWorker
 from bot.engine import Engine, Incoming
 from bot.exposition import exposition
 from bot.gaps import GapNotices
+from bot.heartbeats import Heartbeats
 from bot.ledger import Ledger
 from bot.media import Courier, MediaSender
 from bot.model import Alert
 from bot.ports import Backends, NotAWebhook, Notification
+from bot.pulse import Pulse
 from bot.pump import Pump
 from bot.registry import Registry
 from bot.render import Renderer
@@ -73,7 +75,7 @@ class SchemaProblem(Exception):
 
 
 @dataclass(slots=True)
-class Pulse:
+class Tick:
     """When the ticker last came by, on the monotonic clock."""
 
     at: float
@@ -103,6 +105,8 @@ class Bot:
         )  # fmt: skip
         self.dead_man = DeadMan(self.engine, key_of)
         self.desk = Desk(self.engine, self.worker, registry.actions, registry.diagnostics)
+        self.heartbeats = Heartbeats(self.engine, settings.heartbeats)
+        self.pulse = Pulse(settings.pulse, self.store, now)
         self.ledger = Ledger(self.engine, self.backends)
         client = web_client(settings.slack.bot_token.reveal(), settings.slack.api_url)
         self.chat = SlackChat(client)
@@ -123,7 +127,7 @@ class Bot:
         self.senders = Pump("send", _SENDERS, self.deliverer.claim, self.deliverer.send)
         self.workers = Pump("work", _WORKERS, self._claim_work, self.worker.do)
         self.drifts = Pump("drift", 1, self._claim_drift, self.drift_worker.do)
-        self._pulse = Pulse(at=time.monotonic())
+        self._ticked = Tick(at=time.monotonic())
         self._scheduler = self._ticker()
         self._server: uvicorn.Server | None = None
         self._server_thread: threading.Thread | None = None
@@ -188,13 +192,18 @@ class Bot:
         except NotAWebhook as problem:
             raise http.BadBody(str(problem)) from None
         incoming = []
-        for alert in note.alerts:
+        beats = [(alert, one) for alert in note.alerts if (one := self.heartbeats.of(alert)) is not None]
+        for alert in (alert for alert in note.alerts if self.heartbeats.of(alert) is None):
             system, subject = subject_of(alert, self.settings.policy.systems)
             links = (*links_of(alert, note), *self.settings.links.get(system, ()))
             key = key_of(subject, note.group_key, alert)
             incoming.append(Incoming(alert=alert, key=key, subject=subject, links=links))
         taken = self.engine.take_in(incoming, note.quarantined, note.truncated)
-        return {"ok": True, "alerts": list(taken.verdicts), "incidents": list(taken.incidents), **taken.counts}
+        for alert, one in beats:
+            self.heartbeats.take(alert, one)
+        heard = [{"fingerprint": alert.fingerprint, "verdict": "heartbeat"} for alert, _ in beats]
+        verdicts = [*taken.verdicts, *heard]
+        return {"ok": True, "alerts": verdicts, "incidents": list(taken.incidents), **taken.counts}
 
     def hear_mlflow(self, body: bytes, headers: Mapping[str, str]) -> str:
         """One delivery of MLflow, in the ledger when it is answered. Raises hooks.Unsigned, hooks.Unread, StoreDown."""
@@ -231,9 +240,14 @@ class Bot:
             raise BadLink(is_over=True)
         return http.Page(media_type=file.media_type, body=file.body)
 
+    def _hear_heartbeat(self, name: str) -> bool:
+        if self._outdated:
+            raise StoreDown(self._outdated)
+        return self.heartbeats.heard(name)
+
     def alive(self) -> http.Health:
         """Alive: the ticker came by lately. A Slack or a database that is down is no reason to be restarted."""
-        age = time.monotonic() - self._pulse.at
+        age = time.monotonic() - self._ticked.at
         return http.Health(ok=age < TICK_TOO_OLD_S, facts={"ticker_age_s": round(age, 1)})
 
     def ready(self) -> http.Health:
@@ -250,8 +264,9 @@ class Bot:
 
     def metrics(self) -> str:
         """Numbers for Prometheus."""
-        age = time.monotonic() - self._pulse.at
-        return exposition(self.store, self.now(), ticker_age_s=age, sockets=self.door.connected)
+        age = time.monotonic() - self._ticked.at
+        well_age_s, sockets = self.pulse.age_s(), self.door.connected
+        return exposition(self.store, self.now(), ticker_age_s=age, sockets=sockets, well_age_s=well_age_s)
 
     # ticking
 
@@ -274,6 +289,8 @@ class Bot:
             ("drift_silence", 600.0, self._unless_outdated(self.dead_man.look)),
             ("connect", 5.0, self._unless_outdated(self._connect)),
             ("reconcile", 10.0, self._unless_outdated(self.ledger.look)),
+            ("heartbeats", 2.0, self._unless_outdated(self.heartbeats.look)),
+            ("pulse", 1.0, self._unless_outdated(self.pulse.beat)),
             ("audit", 30.0, self._unless_outdated(self._audit)),
             ("retention", 3_600.0, self._unless_outdated(lambda: self.engine.forget(KEEP))),
             ("schema", 5.0, self.look_at_schema),
@@ -301,10 +318,10 @@ class Bot:
 
     def _tick(self) -> None:
         # The pulse tells that the ticker comes by, not that the database answers: a restart would not mend that.
-        self._pulse.at = time.monotonic()
+        self._ticked.at = time.monotonic()
         if not self._outdated:
             self.engine.tick()
-        self._pulse.at = time.monotonic()
+        self._ticked.at = time.monotonic()
 
     def _connect(self) -> None:
         slack = self.settings.slack
@@ -312,7 +329,8 @@ class Bot:
             self.door.connect(slack.app_token.reveal(), slack.api_url, _SOCKETS)
 
     def _audit(self) -> None:
-        self.engine.audit()
+        if not self.engine.audit():
+            self.pulse.passed()
         head = self.store.audit_head()
         anchor = self.settings.audit_anchor or default_anchor(self.settings.database_url.reveal())
         if anchor is not None and head[0] and head[1] != self._anchored:
@@ -340,6 +358,7 @@ class Bot:
             webhook_token=self.settings.http.webhook_token.reveal(), max_body_bytes=self.settings.http.max_body_bytes,
             take_in=self.take_in, slack=self._from_slack if self.settings.slack.mode == "http" else None,
             alive=self.alive, ready=self.ready, metrics=self.metrics, mlflow=self.hear_mlflow, report=self.report,
+            heartbeat=self._hear_heartbeat,
         )  # fmt: skip
         config = uvicorn.Config(
             http.build(door), host=self.settings.http.host, port=self.settings.http.port, log_config=None,

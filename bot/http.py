@@ -78,6 +78,7 @@ class Door:
     alive: Callable[[], Health]
     ready: Callable[[], Health]
     metrics: Callable[[], str]
+    heartbeat: Callable[[str], bool] = lambda _: False  # False: none of that name is waited for
     mlflow: Callable[[bytes, Mapping[str, str]], str] | None = None  # raises Unsigned, Unread or StoreDown
     report: Callable[[str], Page] | None = None  # token → file; raises BadLink
 
@@ -146,6 +147,7 @@ def build(door: Door) -> Starlette:
         routes=[
             Route("/webhooks/alertmanager", alertmanager, methods=["POST"]),
             Route("/webhooks/mlflow", _from_mlflow(door, reading), methods=["POST"]),
+            Route("/webhooks/heartbeat/{name}", _heartbeat(door), methods=["POST"]),
             Route("/slack/events", slack, methods=["POST"]),
             Route("/healthz", alive),
             Route("/readyz", _health(door.ready)),
@@ -159,6 +161,20 @@ def build(door: Door) -> Starlette:
             StoreDown: _down,
         },
     )
+
+
+def _heartbeat(door: Door) -> Callable[[Request], Awaitable[Response]]:
+    """A sign of life by name, from who has the token. 2xx only when it is stored."""
+
+    async def answer(request: Request) -> Response:
+        if not _has_token(request, door.webhook_token):
+            return _problem(401, "A heartbeat needs `Authorization: Bearer <token>` with the configured token.")
+        name = str(request.path_params["name"])
+        if not await run_in_threadpool(door.heartbeat, name):
+            return _problem(404, "No heartbeat of this name is waited for; list it under `heartbeats` in mlops.yaml.")
+        return JSONResponse({"ok": True})
+
+    return answer
 
 
 def _from_mlflow(door: Door, reading: threading.BoundedSemaphore) -> Callable[[Request], Awaitable[Response]]:

@@ -55,8 +55,8 @@ _METRICS = """\
 Made from the code by `python docs/draw_reference.py`; a test fails when this page is stale.
 
 `GET /metrics` on the bot's own port, in Prometheus' text form. What is counted is read from the database, so every
-replica tells the same, except for the two that are about the process itself: `mlops_ticker_age_seconds` and
-`mlops_slack_sockets`.
+replica tells the same, except for what is about the process itself: `mlops_ticker_age_seconds`,
+`mlops_slack_sockets` and `mlops_auditor_pass_age_seconds`.
 
 | metric | type | labels | what it tells |
 |---|---|---|---|
@@ -70,6 +70,8 @@ _ALERTS = """
 | `mlops_store_up == 0` | The database does not answer. Webhooks are answered with 503, and Alertmanager keeps them. |
 | `mlops_slack_sockets == 0` | Nobody's click arrives (Socket Mode). Pages still go out when Slack's Web API answers. |
 | `mlops_outbox_oldest_seconds{lane="slack"} > 60` | Messages wait: Slack is down, slow, or refuses them. |
+| `mlops_auditor_pass_age_seconds > 120` | The auditor finds something wrong again and again; the log says what. |
+| `mlops_heartbeat_silent == 1` | Something that must be heard of is silent; its incident is open. |
 | `mlops_outbox_rows{state="dead"} > 0` | A message or a piece of work was given up; the log says why. |
 | `increase(mlops_alerts_total{verdict="quarantined"}[1h]) > 0` | An alert could not be understood and was set aside. |
 

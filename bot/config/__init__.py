@@ -27,6 +27,7 @@ from bot import runbook
 from bot.config import build, drift
 from bot.config.checks import Profile, check_system
 from bot.config.explain import explain
+from bot.config.heartbeats import check_heartbeats, heartbeats, pulse
 from bot.config.people import check_people
 from bot.config.references import Resolver, overridden_secrets, override, places
 from bot.config.rotations import check_rotations
@@ -100,6 +101,7 @@ def inspect(
     rotas = {key: build.rotation(key, one) for key, one in shape.rotations.items()}
     policy = Policy(people=people, systems=systems, default=default, rotas=rotas)
     reader.problems += [*check_people(shape, main), *check_rotations(policy, shape.rotations, main, now)]
+    reader.problems += check_heartbeats(shape.heartbeats, policy, main)
     books, flaws = runbook.load(settings.runbooks_dir, systems, data_folder("runbooks") / f"{runbook.DEFAULT}.md")
     reader.problems += [*flaws, *_main_checks(shape, main, settings, policy, reader)]
     lost = Profile(
@@ -184,6 +186,8 @@ def _settings(shape: ConfigShape, main: Marked, reader: _Reader) -> Settings:
             host=host, port=port, webhook_token=shape.http.webhook_token, max_body_bytes=shape.http.max_body_bytes
         ),
         delivery=DeliverySettings(lease=shape.delivery.lease, timeout=shape.delivery.timeout),
+        heartbeats=heartbeats(shape.heartbeats),
+        pulse=pulse(shape.pulse),
         database_url=shape.database.url,
         secret_key=shape.secret_key,
         public_url=shape.http.public_url.rstrip("/"),

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bot.drift.asked import DriftProfile
 from bot.drift.runner import WorkerSettings
 from bot.policy import Policy
+from bot.policy.heartbeat import Heartbeat
 from bot.runbook import Runbook
 
 
@@ -83,6 +84,16 @@ class CalendarSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PulseSettings:
+    """Where the bot's own heartbeat goes."""
+
+    url: str = ""  # may hold a secret, so it is shown nowhere
+    token: Secret = Secret()
+    channel: str = ""  # Slack channel with one message that is kept up to date
+    every: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that was configured, checked as a whole."""
 
@@ -90,6 +101,8 @@ class Settings:
     slack: SlackSettings = field(default_factory=SlackSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    heartbeats: tuple[Heartbeat, ...] = ()  # that are waited for
+    pulse: PulseSettings = field(default_factory=PulseSettings)
     database_url: Secret = Secret("sqlite:///mlops.db")
     secret_key: Secret = Secret()
     public_url: str = ""  # where people reach `http`, without a slash at the end; "" when it is not known

@@ -25,6 +25,7 @@ from bot.config.fields import (
     Words,
 )
 from bot.config.gate import GateShape, RecordShape, SmokeShape
+from bot.config.heartbeats import HeartbeatShape, PulseShape
 from bot.config.ladders import CalendarShape, EscalationShape, HoursShape, MaintenanceShape
 from bot.config.settings import Secret
 from bot.config.training import TrainingShape
@@ -417,6 +418,10 @@ class ConfigShape(Shape):
     defaults: DefaultsShape = Field(
         default_factory=DefaultsShape, description="For every system, and for alerts of systems nobody described."
     )
+    heartbeats: dict[Name, HeartbeatShape] = Field(
+        default_factory=dict, description="What must be heard of: Alertmanager's Watchdog, a job, another bot."
+    )
+    pulse: PulseShape = Field(default_factory=PulseShape, description="The bot's own heartbeat, for others to watch.")
     systems: Words | None = Field(
         None,
         description="Systems of the folder to serve. Default: all of them; of the folder that comes with the package,"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import case, select, update
+from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
 from bot.store.database import upsert
@@ -45,6 +45,12 @@ def wait_for(connection: Connection, name: str, due_at: datetime) -> None:
     connection.execute(row.on_conflict_do_nothing())
 
 
+def overdue(connection: Connection, name: str, now: datetime) -> None:
+    """It said itself that it has stopped: nothing more is waited for."""
+    mine = (heartbeat.c.name == clean(name), heartbeat.c.silent_since.is_(None), heartbeat.c.due_at > now)
+    connection.execute(update(heartbeat).where(*mine).values(due_at=now))
+
+
 def missed(connection: Connection, name: str, due_at: datetime) -> bool:
     """Its due time passed. False when it beat in the meantime, or when this is known."""
     mine = (heartbeat.c.name == clean(name), heartbeat.c.due_at == due_at, heartbeat.c.silent_since.is_(None))
@@ -54,9 +60,8 @@ def missed(connection: Connection, name: str, due_at: datetime) -> bool:
 def give_grace(connection: Connection, until: Mapping[str, datetime]) -> None:
     """Let nothing that is not silent yet be missed before those times."""
     for name, at in sorted(until.items()):
-        mine = (heartbeat.c.name == clean(name), heartbeat.c.silent_since.is_(None))
-        later = case((heartbeat.c.due_at < at, at), else_=heartbeat.c.due_at)
-        connection.execute(update(heartbeat).where(*mine).values(due_at=later))
+        mine = (heartbeat.c.name == clean(name), heartbeat.c.silent_since.is_(None), heartbeat.c.due_at < at)
+        connection.execute(update(heartbeat).where(*mine).values(due_at=at))
 
 
 def forget(connection: Connection, name: str) -> None:

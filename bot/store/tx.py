@@ -172,6 +172,10 @@ class Tx:
         """Begin to wait for one that is not waited for yet."""
         beats.wait_for(self._connection, name, due_at)
 
+    def beat_overdue(self, name: str, now: datetime) -> None:
+        """It said itself that it has stopped."""
+        beats.overdue(self._connection, name, now)
+
     def beat_missed(self, name: str, due_at: datetime) -> bool:
         """Its due time passed; False when it beat in the meantime, or when this is known."""
         return beats.missed(self._connection, name, due_at)
@@ -217,6 +221,14 @@ class Tx:
             template="note",
         )  # fmt: skip
         outbox.add_once(self._connection, row, now)
+
+    def keep_announcing(self, row_id: str, target: str, text: str, now: datetime) -> None:
+        """A message that belongs to no incident and is kept up to date in its place."""
+        row = outbox.Wanted(
+            id=row_id, incident_id="", lane="slack", kind="digest", payload={"text": text, "by": ""}, target=target,
+            template="note",
+        )  # fmt: skip
+        outbox.arm(self._connection, row, now)
 
     @property
     def drift(self) -> DriftTx:

@@ -287,7 +287,7 @@ def test_a_database_that_is_down(new_bot: NewBot, tmp_path: Path, monkeypatch: p
     status, answer, _ = ask(bot, "/webhooks/alertmanager", json.dumps(webhook(alert())).encode())
     assert (status, answer["ok"]) == (503, False)
     assert ask(bot, "/readyz")[0] == 503
-    bot._pulse.at -= 100
+    bot._ticked.at -= 100
     assert ask(bot, "/healthz")[0] == 503
     with pytest.raises(StoreDown):
         bot._tick()
