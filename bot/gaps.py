@@ -32,7 +32,7 @@ class GapNotices:
 
     def _tell(self, policy: Policy, name: str, rota: Rota) -> bool:
         now = self._engine.now()
-        zone_name = next((layer.zone for layer in rota.layers if zone_named(layer.zone)), "UTC")
+        zone_name = rota.told_in
         zone = zone_named(zone_name)
         if zone is None or wall_clock(now, zone).hour < HOUR:
             return False

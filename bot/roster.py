@@ -161,7 +161,7 @@ def _tell(tx: Tx, one: StandIn, before: Policy, after: Policy, now: datetime, *,
         person = gained.by_key(key)
         if person is None or (person.who == one.by and not is_over):
             continue
-        zone = person.zone or next((layer.zone for layer in after.rotas[one.rotation].layers), "UTC")
+        zone = person.zone or after.rotas[one.rotation].told_in
         span = span_words(Span(start_at=start, end_at=one.end_at), zone)
         theirs = key == one.person
         does = "are not" if theirs == is_over else "are"

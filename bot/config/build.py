@@ -87,7 +87,7 @@ def rotation(name: str, shape: RotationShape) -> Rota:
         )
         for number, layer in enumerate(shape.layers, 1)
     )  # fmt: skip
-    return Rota(name=name, layers=layers, may_have_gaps=shape.gaps == "allowed")
+    return Rota(name=name, layers=layers, may_have_gaps=shape.gaps == "allowed", zone=shape.zone)
 
 
 def calendar_sources(rotations: Mapping[str, RotationShape], base: Path) -> tuple[CalendarSource, ...]:

@@ -110,7 +110,7 @@ def _behind_calendars(name: str, rota: Rota, main: Marked, now: datetime) -> Ite
         return
     holes = gaps(without, now, now + _DAYS * DAY)
     if holes:
-        zone = rota.layers[0].zone
+        zone = rota.told_in
         text = (
             f'rotation "{name}": until its calendar is read, nobody is on call from {span_words(holes[0], zone)}; '
             "add a layer of people below it"

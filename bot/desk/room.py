@@ -61,7 +61,7 @@ class Room:
     def zone_of(self, asker: Asker, rotas: Sequence[Rota] = ()) -> ZoneInfo:
         """The zone in which times that somebody types are meant: their own, else the rotation's, else UTC."""
         person = self.policy.person(asker.who)
-        names = [person.zone if person else "", *(layer.zone for rota in rotas for layer in rota.layers[:1]), "UTC"]
+        names = [person.zone if person else "", *(rota.told_in for rota in rotas), "UTC"]
         return next(zone for name in names if name and (zone := zone_named(name)) is not None)
 
     def systems(self) -> str:

@@ -83,6 +83,13 @@ class Rota:
     layers: tuple[Layer, ...] = ()  # the first wins
     overrides: tuple[Override, ...] = ()  # in the order they were made; the last wins
     may_have_gaps: bool = False  # meant to cover some hours only
+    zone: str = ""  # IANA name in which its times are told; "" for that of its first layer
+
+    @property
+    def told_in(self) -> str:
+        """Name of the zone in which people hear of its times; always a known one."""
+        names = (self.zone, *(layer.zone for layer in self.layers))
+        return next((name for name in names if name and zone_named(name) is not None), "UTC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,6 +132,6 @@ def _of_gaps(rota: Rota, start: datetime, days: int) -> Iterator[str]:
     more = {1: "", 2: ", and once more"}.get(len(found), f", and {len(found) - 1} more times")
     total = sum((one.length for one in found), timedelta(0))
     yield (
-        f"nobody is on call from {span_words(found[0], rota.layers[0].zone)}{more} in the next {days} days "
+        f"nobody is on call from {span_words(found[0], rota.told_in)}{more} in the next {days} days "
         f"({length_words(total)} in all); add a layer below, widen the hours, or say `gaps: allowed`"
     )

@@ -49,6 +49,50 @@ def test_a_reader_can_add_a_system(tmp_path: Path) -> None:
     assert "answers are wrong for users" in told
 
 
+ON_CALL = {"ALICE_SMS": "json://127.0.0.1:9/page"}
+
+
+def test_a_team_lead_can_set_up_on_call(tmp_path: Path) -> None:
+    """People, rotation and ladder as on the page: accepted as they stand, and asked who is on call."""
+    unpack("docs/how-to/on-call.md", tmp_path)
+    checked = run(tmp_path, "bot", "check", extra=ON_CALL)
+    assert (checked.returncode, checked.stdout.count("\n"), checked.stderr) == (0, 1, ""), checked.stdout
+    assert run(tmp_path, "bot", "migrate", extra=ON_CALL).returncode == 0
+    told = run(tmp_path, "bot", "run", "oncall main at 2026-12-02 06:00", extra=ON_CALL).stdout
+    assert "that is Wed 2 Dec 06:00 (Europe/Berlin)" in told
+    assert "rotation main: @bob; next @chen, Wed 2 Dec 08:30 (Europe/Berlin)" in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[alice, chen]", "[alice, cheng]", 'mlops.yaml:34: rotation "main", layer "week": unknown person "cheng"'),
+        (
+            "      every: 7d\n",
+            "      hours: [{opens: 08:00, closes: 20:00}]\n",
+            'mlops.yaml:26: rotation "main": nobody is on call from',
+        ),
+        ("      every: 7d\n", "      every: 1d\n      hand_over: 02:30\n", "the hand-over at 02:30"),
+        ('to: [oncall, "role:manager"]', "to: []", "mlops.yaml:47: level 2 of P0 names nobody; use oncall,"),
+        ('"role:director"]', '"role:directors"]', 'role "directors" is held by nobody; did you mean "director"?'),
+        ("after: 30m", "after: 10m", "level 3 is not later than the one before; raise `after`"),
+    ],
+)
+def test_a_schedule_that_would_lose_a_page_is_refused_with_its_line(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    unpack("docs/how-to/on-call.md", tmp_path)
+    file = tmp_path / "mlops.yaml"
+    whole = file.read_text(encoding="utf-8")
+    assert old in whole
+    file.write_text(whole.replace(old, new, 1), encoding="utf-8")
+
+    checked = run(tmp_path, "bot", "check", extra=ON_CALL)
+
+    assert checked.returncode == 1
+    assert said in checked.stdout
+
+
 def test_a_mistake_in_the_profile_is_told_with_its_line(tmp_path: Path) -> None:
     unpack("docs/how-to/add-a-system.md", tmp_path)
     profile = tmp_path / "runbooks/shop/system.yaml"

@@ -75,7 +75,7 @@ def _preview(room: Room, name: str) -> Reply:
             text = _unknown(policy, name)
         return Reply(text=text, refused=True)
     rota = found[0]
-    zone = zone_named(rota.layers[0].zone if rota.layers else "UTC") or _UTC
+    zone = zone_named(rota.told_in) or _UTC
     start = room.engine.now()
 
     def later() -> Reply:
@@ -135,7 +135,7 @@ def _of_rota(
     stand_ins: Sequence[StandIn], copies: dict[str, CalendarCopy],
 ) -> list[str]:  # fmt: skip
     """One rotation in full: who, why, until when, and what is wrong with it."""
-    zone = rota.layers[0].zone if rota.layers else "UTC"
+    zone = rota.told_in
     holder = next(iter(on_call(rota, at)), None)
     mine = [one for one in stand_ins if one.rotation == rota.name]
     stands = next((one for one in reversed(mine) if one.start_at <= at < one.end_at), None)

@@ -168,7 +168,7 @@ def _may(policy: Policy, rotation: str, asker: Asker) -> Why:
 
 
 def _zone(rota: Rota | None) -> str:
-    return rota.layers[0].zone if rota is not None and rota.layers else "UTC"
+    return rota.told_in if rota is not None else "UTC"
 
 
 def _words(start: datetime, end: datetime, zone: str) -> str:
