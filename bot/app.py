@@ -1,7 +1,6 @@
 """Where the process is put together: one object per part, handed to those who need it, and a ticker that calls them.
 
-APScheduler ticks and remembers nothing: its jobs are fixed and in memory, every timer is a row in the store. A tick
-that fails is logged and the next one comes; a tick that stops coming makes /healthz fail.
+A tick that fails is logged and the next one comes; a tick that stops coming makes /healthz fail.
 """
 
 from __future__ import annotations
@@ -12,21 +11,19 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import uvicorn
-from apscheduler.executors.pool import ThreadPoolExecutor as TickExecutor
-from apscheduler.jobstores.memory import MemoryJobStore
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot import hooks, http
 from bot.audit import write_anchor
 from bot.calendars import CalendarReader, Calendars
 from bot.charts import ChartPool
+from bot.clock import Clock
 from bot.config import Settings
 from bot.deliver import Deliverer
 from bot.desk import Desk
@@ -51,6 +48,7 @@ from bot.slack import SlackChat, SlackDoor
 from bot.slack.client import web_client
 from bot.store import Job, Store, StoreDown
 from bot.store.instance import single_instance
+from bot.ticker import Every, Ticker
 from bot.work import Worker
 from handlers.sources.alertmanager import key_of, subject_of
 
@@ -60,14 +58,10 @@ TICK_TOO_OLD_S = 10.0
 WORK_LEASE = timedelta(seconds=60)
 DRAIN_S = 8.0
 KEEP = timedelta(days=30)  # event keys and settled messages; incidents and the audit are never dropped
-_SENDERS, _WORKERS = 4, 6
+_SENDERS, _WORKERS = 8, 6
 _CALLERS = 3  # each is a child process while it calls
+_LOOK_AFTER = timedelta(seconds=2)  # what a killed replica was sending may still be under way to Slack
 _SOCKETS = 2  # one may be refreshed by Slack at any time
-
-
-def utc_now() -> datetime:
-    """The one clock of the process."""
-    return datetime.now(UTC)
 
 
 class SchemaProblem(Exception):
@@ -84,14 +78,15 @@ class Tick:
 class Bot:
     """One serving process."""
 
-    def __init__(self, settings: Settings, registry: Registry, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, settings: Settings, registry: Registry, now: Callable[[], datetime] | None = None) -> None:
         self.settings = settings
         self.registry = registry
-        self.now = now
+        self.clock = Clock()
+        self.now = now or self.clock.now
         # Two containers may well share host name and process id, and one must never settle what the other holds.
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.store = Store(settings.database_url.reveal(), audit_key=audit_key(settings))
-        self.engine = Engine(self.store, settings.policy, now, settings.runbooks)
+        self.engine = Engine(self.store, settings.policy, self.now, settings.runbooks)
         self.charts = ChartPool()
         self.backends = build_backends(settings, registry)
         self.worker = Worker(
@@ -106,10 +101,10 @@ class Bot:
         self.dead_man = DeadMan(self.engine, key_of)
         self.desk = Desk(self.engine, self.worker, registry.actions, registry.diagnostics)
         self.heartbeats = Heartbeats(self.engine, settings.heartbeats)
-        self.pulse = Pulse(settings.pulse, self.store, now)
+        self.pulse = Pulse(settings.pulse, self.store, self.now)
         self.ledger = Ledger(self.engine, self.backends)
         client = web_client(settings.slack.bot_token.reveal(), settings.slack.api_url)
-        self.chat = SlackChat(client)
+        self.chat = SlackChat(client, self.now)
         self.door = SlackDoor(
             self.desk, client=client, signing_secret=settings.slack.signing_secret.reveal(),
             team_id=settings.slack.team_id,
@@ -119,7 +114,7 @@ class Bot:
         self.deliverer = Deliverer(
             self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease, links=links
         )
-        self.calendars = Calendars(self.store, settings.calendars, CalendarReader(os.environ), now)
+        self.calendars = Calendars(self.store, settings.calendars, CalendarReader(os.environ), self.now)
         self.media = MediaSender(
             self.engine, settings.media, Courier(os.environ), self.deliverer.page_by_medium, owner=self.owner
         )
@@ -128,7 +123,7 @@ class Bot:
         self.workers = Pump("work", _WORKERS, self._claim_work, self.worker.do)
         self.drifts = Pump("drift", 1, self._claim_drift, self.drift_worker.do)
         self._ticked = Tick(at=time.monotonic())
-        self._scheduler = self._ticker()
+        self._ticker = Ticker(self._jobs(), woken_by=self.engine.work_to_do, wake=self._unless_outdated(self._rounds))
         self._server: uvicorn.Server | None = None
         self._server_thread: threading.Thread | None = None
         self._held = ExitStack()
@@ -143,15 +138,18 @@ class Bot:
         if problem:
             raise SchemaProblem(problem)
         self._held.enter_context(single_instance(self.settings.database_url.reveal()))
+        self.set_clock()
         if self.store.is_sqlite:  # nobody else can be alive: what an earlier process held is free at once
             self.store.expire_leases(self.now(), of_others_than=self.owner)
+        else:
+            self._look_for_the_dead()
         self._serve_http()
-        self._scheduler.start()
+        self._ticker.start()
         log.info("serving", extra={"action": "serving", "address": self.address})
 
     def stop(self) -> None:
         """Go down in order: take nothing new, finish what is under way, give back what is claimed."""
-        self._scheduler.shutdown(wait=False)
+        self._ticker.stop()
         if self._server is not None:
             self._server.should_exit = True
         self.door.close()
@@ -270,15 +268,9 @@ class Bot:
 
     # ticking
 
-    def _ticker(self) -> BackgroundScheduler:
-        scheduler = BackgroundScheduler(
-            jobstores={"default": MemoryJobStore()},
-            executors={"default": TickExecutor(max_workers=8)},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-            timezone=UTC,
-        )
+    def _jobs(self) -> tuple[Every, ...]:
         jobs: tuple[tuple[str, float, Callable[[], object]], ...] = (
-            ("tick", 1.0, self._tick),
+            ("tick", 0.25, self._tick),
             ("deliver", 0.2, self._unless_outdated(self.senders.round)),
             ("gaps", 120.0, self._unless_outdated(GapNotices(self.engine).round)),
             ("calendars", 20.0, self._unless_outdated(self.calendars.round)),
@@ -294,13 +286,29 @@ class Bot:
             ("audit", 30.0, self._unless_outdated(self._audit)),
             ("retention", 3_600.0, self._unless_outdated(lambda: self.engine.forget(KEEP))),
             ("schema", 5.0, self.look_at_schema),
+            ("clock", 10.0, self.set_clock),
+            ("presence", 2.0, self._unless_outdated(self._look_for_the_dead)),
         )
-        for name, seconds, work in jobs:
-            scheduler.add_job(
-                _guarded(name, work), "interval", seconds=seconds, id=name, next_run_time=utc_now(),
-                jitter=0.2 if name == "tick" else None,
-            )  # fmt: skip
-        return scheduler
+        return tuple(Every(name=name, seconds=seconds, work=work) for name, seconds, work in jobs)
+
+    def set_clock(self) -> None:
+        """Go by the database's clock where several replicas share one. Raises StoreDown."""
+        if not self.store.is_sqlite:
+            self.clock.follow(self.store.time)
+
+    def _look_for_the_dead(self) -> None:
+        """Where several replicas share a database: what a killed one held need not wait for its lease."""
+        if self.store.is_sqlite:
+            return
+        freed = self.store.expire_leases_of_the_dead(self.owner, self.now(), _LOOK_AFTER)
+        if freed:
+            log.warning("took over %d of a replica that is gone", freed, extra={"action": "took_over"})
+            self.engine.work_to_do.set()
+
+    def _rounds(self) -> None:
+        self.senders.round()
+        self.callers.round()
+        self.workers.round()
 
     def look_at_schema(self) -> None:
         """Stop working when a newer release has changed the tables under us, as in a rolling upgrade; go on if not."""
@@ -339,11 +347,11 @@ class Bot:
 
     # parts
 
-    def _claim_work(self, limit: int) -> list[Job]:
-        return self.store.claim("work", self.owner, self.now(), WORK_LEASE, limit=limit)
+    def _claim_work(self, limit: int, held: Collection[str]) -> list[Job]:
+        return self.store.claim("work", self.owner, self.now(), WORK_LEASE, limit=limit, held=held)
 
-    def _claim_drift(self, limit: int) -> list[Job]:
-        return self.store.claim("drift", self.owner, self.now(), DRIFT_LEASE, limit=limit)
+    def _claim_drift(self, limit: int, held: Collection[str]) -> list[Job]:
+        return self.store.claim("drift", self.owner, self.now(), DRIFT_LEASE, limit=limit, held=held)
 
     def _slack_state(self) -> str:
         slack = self.settings.slack
@@ -404,17 +412,3 @@ def default_anchor(database_url: str) -> Path | None:
     """Beside an SQLite file, where nothing else is configured."""
     prefix = "sqlite:///"
     return Path(database_url.removeprefix(prefix) + ".anchor") if database_url.startswith(prefix) else None
-
-
-def _guarded(name: str, work: Callable[[], object]) -> Callable[[], None]:
-    """A job that logs what goes wrong and comes again: the ticker must outlive every error."""
-
-    def run() -> None:
-        try:
-            work()
-        except StoreDown as problem:
-            log.warning("%s: %s", name, problem, extra={"action": "store_down"})
-        except Exception:
-            log.exception("%s failed; it runs again", name, extra={"action": "job_failed"})
-
-    return run

@@ -26,8 +26,10 @@ class SlackProblem(Exception):
 class Chat(Protocol):
     """What is needed of Slack for delivery. Every method raises SlackProblem."""
 
-    def post(self, channel: str, message: Message, *, thread_ts: str, delivery_id: str) -> tuple[str, str]:
-        """Post once; returns (channel id, ts)."""
+    def post(
+        self, channel: str, message: Message, *, thread_ts: str, delivery_id: str, latest_s: float
+    ) -> tuple[str, str]:
+        """Post once; returns (channel id, ts). Nothing is sent after that moment of the steady clock."""
 
     def update(self, channel: str, ts: str, message: Message) -> None:
         """Replace a message."""

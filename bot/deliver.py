@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from bot.chat import Chat, SlackProblem
+from bot.clock import steady_s
 from bot.deliver_drift import DriftPosts
 from bot.engine import Engine
 from bot.model import Incident
@@ -30,6 +32,7 @@ PER_CHANNEL = timedelta(seconds=1)  # Slack takes about one message per second a
 CALL_MARGIN = timedelta(seconds=12)  # longer than the HTTP time-out: a call begun now ends before the lease does
 _BACK_OFF_S = (1, 2, 5, 10, 30, 60)  # after a definite failure; the last one repeats for ever, nothing is dropped
 _SHORTEST_LEASE = CALL_MARGIN + timedelta(seconds=9)  # with less, the last look before a call would always say no
+_LOOK_LASTS_S = 1.5  # what CALL_MARGIN has left beside the HTTP time-out, for the call to begin in
 _SECOND_LOOK = timedelta(seconds=2)  # history may lag behind a post
 
 
@@ -59,9 +62,9 @@ class Deliverer:
         self._free_at: dict[str, datetime] = {}  # channel → when the next message may go
         self._lock = threading.Lock()
 
-    def claim(self, limit: int) -> list[Job]:
-        """Take what may go now."""
-        return self._store.claim("slack", self._owner, self._engine.now(), self._lease, limit=limit)
+    def claim(self, limit: int, held: Collection[str] = ()) -> list[Job]:
+        """Take what may go now, but nothing that is in hand already."""
+        return self._store.claim("slack", self._owner, self._engine.now(), self._lease, limit=limit, held=held)
 
     def send(self, job: Job) -> bool:
         """Send one claimed message. True when it is settled, False when it goes again later."""
@@ -98,7 +101,9 @@ class Deliverer:
             return True
         if message.failed:
             self._engine.note_broken_template(job.incident_id, job.template or job.kind, message.failed)
-        # The last look before the call: a frozen or late process must not send what another one has taken over.
+        # The last look before the call: a frozen or late process must not send what another one has taken over. It may
+        # be frozen after the look, too, so the look is worth something for a short while only.
+        latest_s = steady_s() + _LOOK_LASTS_S
         if not self._store.still_mine(job, self._engine.now(), CALL_MARGIN):
             # Dropped or taken over: then this changes nothing. Too little lease left: it may be claimed again at once.
             self._store.try_later(job, self._engine.now(), "its lease was nearly over", tried=False)
@@ -108,7 +113,7 @@ class Deliverer:
             channel, ts = place.channel, place.ts
         else:
             channel, ts = self._chat.post(
-                place.channel, message, thread_ts=place.thread_ts, delivery_id=delivery_id(job)
+                place.channel, message, thread_ts=place.thread_ts, delivery_id=delivery_id(job), latest_s=latest_s
             )
         if not self._store.delivered(job, self._engine.now(), channel, ts):
             log.warning("%s was sent after its claim had ended", job.id, extra={"action": "sent_late"})

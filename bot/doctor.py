@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bot.app import audit_key, build_backends
 from bot.chat import SlackProblem
+from bot.clock import Clock
 from bot.config import Settings
 from bot.policy import WorkloadProfile
 from bot.ports import Foreign, Permissions
@@ -42,7 +43,7 @@ def _database(settings: Settings) -> Line:
 
 
 def _slack(settings: Settings) -> Line:
-    chat = SlackChat(web_client(settings.slack.bot_token.reveal(), settings.slack.api_url))
+    chat = SlackChat(web_client(settings.slack.bot_token.reveal(), settings.slack.api_url), Clock().now)
     try:
         return Line(what="Slack", ok=True, words=chat.check())
     except SlackProblem as problem:

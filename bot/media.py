@@ -16,7 +16,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -105,9 +105,9 @@ class MediaSender:
         self._render = render
         self._owner = owner
 
-    def claim(self, limit: int) -> list[Job]:
-        """Take what may go now."""
-        return self._store.claim("media", self._owner, self._engine.now(), LEASE, limit=limit)
+    def claim(self, limit: int, held: Collection[str] = ()) -> list[Job]:
+        """Take what may go now, but nothing that is in hand already."""
+        return self._store.claim("media", self._owner, self._engine.now(), LEASE, limit=limit, held=held)
 
     def send(self, job: Job) -> bool:
         """Send one claimed page. True when it is settled, False when it goes again later."""

@@ -38,6 +38,7 @@ class Part:
     programs: tuple[str, ...]  # file names, best first
     places: tuple[str, ...] = ("/usr/bin", "/usr/local/bin")  # where Debian puts it; globs, the highest version wins
     is_unpacked: bool = False  # True: unpack into our cache; False: install with apt, as root
+    is_library: bool = False  # loaded into programs, not started
 
 
 PARTS = {
@@ -52,6 +53,14 @@ PARTS = {
             is_unpacked=True,
         ),
         Part(name="postgres", package="postgresql", programs=("postgres",), places=("/usr/lib/postgresql/*/bin",)),
+        Part(
+            name="libfaketime",
+            package="libfaketime",
+            programs=("libfaketimeMT.so.1",),
+            places=("/usr/lib/*/faketime",),
+            is_unpacked=True,
+            is_library=True,
+        ),
         Part(name="chromium", package="chromium", programs=("chromium", "chromium-browser")),
     )
 }
@@ -79,7 +88,7 @@ def find(name: str) -> Path | None:
             return Path(on_path).resolve()
     for folder in _folders(part):
         for program in part.programs:
-            if os.access(folder / program, os.X_OK):
+            if os.access(folder / program, os.R_OK if part.is_library else os.X_OK):
                 return folder / program
     return None
 
@@ -118,7 +127,11 @@ def _folders(part: Part) -> Iterable[Path]:
         # The highest version first: "15" and "9" would sort wrongly as text.
         found = Path("/").glob(place.lstrip("/"))
         yield from sorted(found, key=lambda path: [int(p) if p.isdigit() else 0 for p in path.parts], reverse=True)
-    yield cache_dir() / part.package / "usr" / "bin"
+    unpacked = cache_dir() / part.package
+    yield unpacked / "usr" / "bin"
+    if part.is_library:
+        for place in part.places:
+            yield from unpacked.glob(place.lstrip("/"))
 
 
 def _advice(part: Part) -> str:

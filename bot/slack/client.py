@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.models.metadata import Metadata
 
 from bot.chat import SlackProblem
 from bot.render import Message
+from bot.slack.punctual import PunctualClient
 
 TIMEOUT_S = 10
 _AT_ONCE_S = 1.0  # delivery leaves room for one call; a second one only if the refusal of the first came this soon
@@ -44,31 +45,41 @@ _MENDABLE = frozenset(
 )
 _UNSURE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
 _LOOK_BACK = timedelta(seconds=60)  # clocks of two machines differ
+_SLOW = timedelta(seconds=15)  # an answer may be this old; more than that is the clock
+_LOOK_BACK_FAR = timedelta(minutes=15)  # when ours was certainly wrong
 _PAGES = 5
 
 
-def web_client(token: str, api_url: str) -> WebClient:
+def web_client(token: str, api_url: str) -> PunctualClient:
     """A client that calls once and gives up after ten seconds."""
-    return WebClient(token=token, base_url=api_url, timeout=TIMEOUT_S, retry_handlers=[])
+    return PunctualClient(token=token, base_url=api_url, timeout=TIMEOUT_S, retry_handlers=[])
 
 
 class SlackChat:
     """Delivery's view of Slack. Safe to use from several threads."""
 
-    def __init__(self, client: WebClient) -> None:
+    def __init__(self, client: PunctualClient, now: Callable[[], datetime]) -> None:
         self._client = client
+        self._now = now
         self._direct: dict[str, str] = {}
         self._channels: dict[str, str] = {}
         self._lock = threading.Lock()
         self._bot_id = ""
+        self._ahead: timedelta | None = None  # how far our clock was ahead of Slack's at most; None before any answer
 
-    def post(self, channel: str, message: Message, *, thread_ts: str, delivery_id: str) -> tuple[str, str]:
-        """Post a message with its delivery id in the metadata; returns (channel id, ts)."""
+    def post(
+        self, channel: str, message: Message, *, thread_ts: str, delivery_id: str, latest_s: float
+    ) -> tuple[str, str]:
+        """Post a message with its delivery id in the metadata; returns (channel id, ts).
+
+        Nothing is sent after `latest_s` of the steady clock (bot.clock.steady_s); that is a temporary problem.
+        """
         metadata = Metadata(event_type=EVENT_TYPE, event_payload={"id": delivery_id})
         kept: dict[str, Any] = {"channel": self.resolve(channel), "metadata": metadata, "unfurl_links": False}
         if thread_ts:
             kept["thread_ts"] = thread_ts
-        answer = self._with_blocks("chat_postMessage", message, kept)
+        with self._client.until(latest_s):
+            answer = self._with_blocks("chat_postMessage", message, kept)
         return str(answer["channel"]), str(answer["ts"])
 
     def update(self, channel: str, ts: str, message: Message) -> None:
@@ -79,7 +90,7 @@ class SlackChat:
         """The ts of our message with this delivery id in the channel or thread, "" when it is not there."""
         kept: dict[str, Any] = {
             "channel": self.resolve(channel), "include_all_metadata": True, "limit": 100,
-            "oldest": f"{(since - _LOOK_BACK).timestamp():.6f}",
+            "oldest": f"{self._oldest(since):.6f}",
         }  # fmt: skip
         method = "conversations_replies" if thread_ts else "conversations_history"
         if thread_ts:
@@ -95,6 +106,26 @@ class SlackChat:
             kept["cursor"] = cursor
         # Not all was read, so "it is not there" cannot be said; delivery then sends once more at most.
         raise SlackProblem("refused", "too_much_to_read")
+
+    def _oldest(self, since: datetime) -> float:
+        """Where to begin to look for what was created at `since` by our clock, on Slack's, which stamps messages.
+
+        Ours may be ahead, or have been ahead when it was created: then the message is older than it should be.
+        """
+        if self._ahead is None:
+            self._call("auth_test")
+        now = self._now()
+        back = (self._ahead or timedelta(0)) + (_LOOK_BACK if since <= now else _LOOK_BACK_FAR)
+        return (min(since, now) - back).timestamp()
+
+    def _compare_clocks(self, headers: Mapping[str, Any]) -> None:
+        told = {str(name).lower(): value for name, value in headers.items()}.get("date", "")
+        try:
+            slacks = parsedate_to_datetime(str(told))
+            ahead = self._now() - slacks
+        except (ValueError, TypeError):
+            return  # no date, or one without a zone: then nothing is known
+        self._ahead = max(ahead if ahead > _SLOW else timedelta(0), self._ahead or timedelta(0))
 
     def _is_ours(self, found: Mapping[str, Any], delivery_id: str) -> bool:
         """Whether it is this delivery: another app, or our twin for testing, may number its messages as we do."""
@@ -196,7 +227,9 @@ class SlackChat:
 
     def _call(self, method: str, **kept: Any) -> Any:
         try:
-            return getattr(self._client, method)(**kept)
+            answer = getattr(self._client, method)(**kept)
+            self._compare_clocks(answer.headers)
+            return answer
         except SlackApiError as problem:
             raise _told_apart(problem) from None
         except URLError as problem:

@@ -22,6 +22,10 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 _WAIT_S = 5.0  # for a lock, a connection or the network, before the caller is told that the store is down
 _STATEMENT_S = 15  # no statement of ours takes a tenth of it
+_POOL: dict[str, Any] = {
+    "pool_pre_ping": True, "pool_size": 8, "max_overflow": 8, "pool_timeout": _WAIT_S,
+    "isolation_level": "READ COMMITTED",
+}  # fmt: skip
 _MISSING = ("no such table", "does not exist", "no such column")
 
 
@@ -54,7 +58,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction that may write: committed at the end, rolled back when anything is raised."""
-        with self._in_turn(), self._told(), self.engine.connect() as connection:
+        with self._in_turn(), self.told(), self.engine.connect() as connection:
             connection.execution_options(mlops_write=True)
             with connection.begin():
                 yield connection
@@ -62,7 +66,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One transaction that only reads, with one view of the data."""
-        with self._told(), self.engine.connect() as connection, connection.begin():
+        with self.told(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     def make_file(self) -> None:
@@ -76,6 +80,10 @@ class Database:
             raise StoreDown(
                 f"The database file {self.path} cannot be made ({error.strerror}). Choose another."
             ) from None
+
+    def line(self) -> Connection:
+        """A connection of its own, beside the pool and without transactions; PostgreSQL only. Close it at the end."""
+        return _postgresql(self.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT").connect()
 
     def close(self) -> None:
         """Give every connection back."""
@@ -94,7 +102,8 @@ class Database:
             self._writers.release()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def told(self) -> Iterator[None]:
+        """Turn what the driver raises within the block into StoreDown or Conflict."""
         try:
             yield
         except exc.IntegrityError as error:
@@ -178,7 +187,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, **pool: Any) -> Engine:
     milliseconds = {
         "lock_timeout": int(_WAIT_S * 1000),
         "statement_timeout": _STATEMENT_S * 1000,
@@ -187,8 +196,7 @@ def _postgresql(url: URL) -> Engine:
     options = " ".join(f"-c {name}={value}" for name, value in milliseconds.items())
     try:
         return sa.create_engine(
-            url, hide_parameters=True, pool_pre_ping=True, pool_size=8, max_overflow=8, pool_timeout=_WAIT_S,
-            isolation_level="READ COMMITTED",
+            url, hide_parameters=True, **(pool or _POOL),
             connect_args={
                 "options": f"{options} -c timezone=UTC", "connect_timeout": int(_WAIT_S),
                 "application_name": "mlops-bot",

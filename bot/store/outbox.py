@@ -10,18 +10,18 @@ A claimed row whose call was not begun goes back as if nothing had happened; onl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select, true, update
 from sqlalchemy.engine import Connection, Row
 
 from bot.states import DELIVERY, DeliveryState
 from bot.store.database import upsert
 from bot.store.documents import clean, read_mapping, write_json
 from bot.store.records import Job, QueueStats
-from bot.store.tables import outbox
+from bot.store.tables import Moment, outbox
 
 _PRIORITY = {
     "page": 0,
@@ -116,9 +116,13 @@ def drop_unsent(connection: Connection, incident_id: str, template: str, now: da
     connection.execute(dropped.values(state=_becomes("dropped"), settled_at=now))
 
 
-def claim(connection: Connection, lane: str, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Job]:
-    """Take rows that may go now, the most urgent first. Nobody else gets them before the lease ends."""
+def claim(
+    connection: Connection, lane: str, owner: str, now: datetime, lease: timedelta, limit: int, held: Collection[str]
+) -> list[Job]:
+    """Take rows that may go now, but none of `held`, the most urgent first: nobody else's before the lease ends."""
     free = select(outbox.c.seq).where(_may_go(lane), _free_at() <= now)
+    if held:
+        free = free.where(outbox.c.id.not_in(held))
     free = free.order_by(outbox.c.priority, outbox.c.created_at, outbox.c.seq).limit(limit)
     picked = [row.seq for row in connection.execute(free.with_for_update(skip_locked=True, of=outbox))]
     if not picked:
@@ -168,16 +172,25 @@ def settle(connection: Connection, job: Job, event: str, now: datetime, **values
     return connection.execute(done).rowcount == 1
 
 
-def let_go(connection: Connection, which: ColumnElement[bool], now: datetime) -> int:
+def let_go(
+    connection: Connection, which: ColumnElement[bool], now: datetime, look_after: timedelta = timedelta(0)
+) -> int:
     """End claims before their lease does, by one rule: begun calls are to be looked for, the rest just wait again."""
     over = DELIVERY.moves[DeliveryState.SENDING, "lease_over"]
     back = DELIVERY.moves[DeliveryState.SENDING, "try_later"]
     gone = _may_have_gone()
     freed = update(outbox).where(outbox.c.state == DeliveryState.SENDING, which).values(
         state=case((gone, over.value), else_=back.value), unsure=or_(outbox.c.unsure, gone),
-        unanswered=outbox.c.unanswered + case((gone, 1), else_=0), not_before=now, **_NO_CLAIM,
+        unanswered=outbox.c.unanswered + case((gone, 1), else_=0),
+        not_before=case((gone, literal(now + look_after, Moment)), else_=literal(now, Moment)), **_NO_CLAIM,
     )  # fmt: skip
     return int(connection.execute(freed).rowcount)
+
+
+def owners(connection: Connection) -> set[str]:
+    """Whoever holds a claim."""
+    query = select(outbox.c.owner).where(outbox.c.state.in_(_UNSENT), outbox.c.owner != "").distinct()
+    return {str(row.owner) for row in connection.execute(query)}
 
 
 def of_owner(owner: str) -> ColumnElement[bool]:

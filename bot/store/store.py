@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -18,6 +18,7 @@ from bot.store import beats, chain, drift, incidents, ledger, moves, outbox, ros
 from bot.store.database import Database, StoreDown
 from bot.store.documents import clean
 from bot.store.drift_views import DriftReads
+from bot.store.presence import Presence
 from bot.store.records import AlertRow, Debt, Job, Overdue, Quarantined, QueueStats, Timer, Watch
 from bot.store.tx import Tx as _Tx
 
@@ -36,6 +37,7 @@ class Store:
         self._database = Database(url)
         self._audit_key = audit_key
         self.drift = DriftReads(self._database)
+        self._presence: Presence | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -58,8 +60,17 @@ class Store:
         with self._database.read() as connection:
             connection.execute(sa.text("SELECT 1"))
 
+    def time(self) -> datetime:
+        """What time it is to the database; to PostgreSQL only, a file has no clock."""
+        with self._database.read() as connection:
+            found: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return found
+
     def close(self) -> None:
         """Give the connections back. The store may be used again afterwards."""
+        if self._presence is not None:
+            self._presence.close()
+            self._presence = None
         self._database.close()
 
     @contextmanager
@@ -223,10 +234,15 @@ class Store:
 
     # delivery
 
-    def claim(self, lane: str, owner: str, now: datetime, lease: timedelta, limit: int) -> list[Job]:
-        """Take up to `limit` rows of a lane ("slack", "work", "drift") that may go now, the most urgent first."""
+    def claim(
+        self, lane: str, owner: str, now: datetime, lease: timedelta, limit: int, held: Collection[str] = ()
+    ) -> list[Job]:
+        """Take up to `limit` rows of a lane ("slack", "work", "drift") that may go now, the most urgent first.
+
+        Never one of `held`: a row that is in hand stays there when a clock that was set makes its lease look over.
+        """
         with self._writing() as connection:
-            return outbox.claim(connection, lane, owner, now, lease, limit)
+            return outbox.claim(connection, lane, owner, now, lease, limit, held)
 
     def still_mine(self, job: Job, now: datetime, margin: timedelta) -> bool:
         """The last question before a call: may it be made? True only with more than `margin` of the lease left.
@@ -289,6 +305,24 @@ class Store:
         """Give back everything that others hold. Only where no other process can be alive: at the start, on SQLite."""
         with self._writing() as connection:
             return outbox.let_go(connection, outbox.of_others(of_others_than), now)
+
+    def expire_leases_of_the_dead(self, owner: str, now: datetime, look_after: timedelta) -> int:
+        """Show that `owner` is alive, and give back what replicas hold that are not; PostgreSQL only.
+
+        Whose call may have been made is looked for from `now + look_after` on. Returns how many rows were given back.
+        """
+        with self._database.told():
+            if self._presence is None:
+                self._presence = Presence(self._database, owner)
+            self._presence.hold()
+            with self._database.read() as connection:
+                others = outbox.owners(connection) - {owner}
+            gone = [other for other in sorted(others) if self._presence.is_gone(other)]
+        freed = 0
+        for other in gone:
+            with self._writing() as connection:
+                freed += outbox.let_go(connection, outbox.of_owner(other), now, look_after)
+        return freed
 
     def prune(self, now: datetime, keep: timedelta) -> int:
         """Remove what ended longer ago than `keep`: keys of handled events, timers, work, messages that never change.

@@ -1,7 +1,7 @@
 """Trouble on request: what a test or the page may switch on, and how long it lasts.
 
-Web API faults: `429`, `500`, `timeout_before`, `timeout_after`, `reset_before`, `reset_after`
-("after" means the effect took place and only the answer is lost), `revoked_token`.
+Web API faults: `429`, `500`, `500_after`, `timeout_before`, `timeout_after`, `reset_before`, `reset_after`
+("after" means the effect took place and only its answer is lost, or says 500), `revoked_token`.
 Delivery faults: `duplicate`, `reorder`, `drop_socket`, `slow_ack`.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 API_FAULTS = (
-    "429", "500", "timeout_before", "timeout_after", "reset_before", "reset_after", "revoked_token",
+    "429", "500", "500_after", "timeout_before", "timeout_after", "reset_before", "reset_after", "revoked_token",
 )  # fmt: skip
 DELIVERY_FAULTS = ("duplicate", "reorder", "drop_socket", "slow_ack")
 

@@ -140,7 +140,9 @@ class Server:
         return web.json_response(answer, status=status, headers=headers)
 
     async def _lose_answer(self, request: web.Request, fault: Fault) -> web.StreamResponse:
-        """Let the client wait, or cut its connection; in both cases it gets no answer."""
+        """Let the client wait, or cut its connection; in both cases it gets no answer. `500_after` gets a wrong one."""
+        if fault.kind == "500_after":
+            return web.json_response({"ok": False, "error": "internal_error"}, status=500)
         if fault.kind.startswith("timeout"):
             await self.world.clock.sleep(fault.seconds)
         if request.transport is not None:

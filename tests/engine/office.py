@@ -150,7 +150,7 @@ class Office:
         able = actions or {self.lever.name: self.lever}
         self.worker = Worker(self.engine, actions=able, diagnostics=asked, backends=lambda _: backends or {}, draw=None)
         self.desk = Desk(self.engine, self.worker, able, asked)
-        self.chat = SlackChat(web_client(ws.bot_token, ws.api_url))
+        self.chat = SlackChat(web_client(ws.bot_token, ws.api_url), clock)
         self.deliverer = Deliverer(self.engine, self.chat, Renderer(templates), owner=owner)
 
     # what comes in

@@ -10,9 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from bot.chat import SlackProblem
+from bot.clock import steady_s
 from bot.effects import Decision, Page, PostToThread, Why
 from bot.model import Finding
+from bot.render import Message
 from bot.store import Store
 from playground.slack import Workspace
 from tests.engine.conftest import NewOffice
@@ -135,6 +139,43 @@ def test_without_the_last_look_there_would_be_two(
     """The test above can fail: with the fence taken out, it would see a second copy."""
     monkeypatch.setattr(Store, "still_mine", lambda *_: True)
     assert frozen_sender(new_office(file_store), new_office(file_store, owner="two"), clock) == 2
+
+
+def test_a_sender_frozen_after_its_last_look_sends_nothing(office: Office, ws: Workspace) -> None:
+    """It may stand still between the look and the call, too: then the call is not made, and surely so."""
+    office.alert()
+    [job] = office.deliverer.claim(1)
+    channel = office.chat.resolve(CHANNEL)
+    message = Message(text="late", blocks=())
+    with pytest.raises(SlackProblem) as problem:
+        office.chat.post(channel, message, thread_ts="", delivery_id=job.id, latest_s=steady_s() - 0.001)
+    assert (problem.value.kind, problem.value.code) == ("temporary", "TooLate")
+    assert ws.calls("chat.postMessage") == []
+    assert office.chat.post(channel, message, thread_ts="", delivery_id=job.id, latest_s=steady_s() + 60)[0] == channel
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(hours=-1)])
+def test_an_unknown_result_is_found_by_a_clock_that_is_wrong(office: Office, clock: Clock, ahead: timedelta) -> None:
+    """Slack stamps messages by its own clock; looking from a time that is an hour ahead of it would find nothing."""
+    clock.at += ahead
+    assert lost_answer(office, "reset_after") == 1
+
+
+def test_an_unknown_result_is_found_after_the_clock_was_set_right(
+    file_store: Store, new_office: NewOffice, clock: Clock, ws: Workspace
+) -> None:
+    """Sent by a process whose clock was ahead; looked for by the next one, whose clock is right."""
+    first = new_office(file_store)
+    clock.at += timedelta(hours=1)
+    first.alert()
+    ws.fault("reset_after", "chat.postMessage")
+    assert first.deliver() == 0
+    clock.at -= timedelta(hours=1)
+    file_store.expire_leases(clock(), of_others_than="two")
+    with file_store.begin() as tx:
+        tx._connection.execute(sa.text("UPDATE outbox SET not_before = 0"))
+    new_office(file_store, owner="two").settle(3)
+    assert len([one for one in posts(ws) if not one.args.get("thread_ts")]) == 1
 
 
 def lost_answer(office: Office, fault: str) -> int:

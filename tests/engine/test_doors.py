@@ -69,7 +69,7 @@ def new_bot(migrated_file: Path, tmp_path: Path) -> Iterator[NewBot]:
                 secrets=tuple(Secret(text) for text in CANARIES),
             )  # fmt: skip
             bot = Bot(settings, load())
-            bot._scheduler.start(paused=True)  # `stop` shuts it down
+            bot._ticker.start(paused=True)  # `stop` shuts it down
             if serve:
                 bot._serve_http()
             stack.callback(bot.stop)

@@ -32,7 +32,7 @@ def bot(migrated_file: Path, tmp_path: Path, ws: Workspace) -> Iterator[Bot]:
         secret_key=Secret("a key that nobody guesses"), templates_dir=TEMPLATES,
     )  # fmt: skip
     one = Bot(settings, load())
-    one._scheduler.start(paused=True)
+    one._ticker.start(paused=True)
     one.door.connect(APP_TOKEN, ws.api_url, 1)
     yield one
     one.stop()

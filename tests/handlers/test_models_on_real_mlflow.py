@@ -149,7 +149,7 @@ def bot(real: RealMlflow, tmp_path: Path) -> Iterator[Bot]:
         secret_key=Secret("canary-secret-key"), backends={"loans": {"registry": registry}},
     )  # fmt: skip
     one = Bot(settings, load())
-    one._scheduler.start(paused=True)
+    one._ticker.start(paused=True)
     one._serve_http()
     yield one
     one.stop()

@@ -23,11 +23,29 @@ OWNER = "bot"
 
 
 class Server:
-    """A running server. Databases are made from one that is migrated already."""
+    """A server that can be stopped and started again. Databases are made from one that is migrated already."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, command: Sequence[str], folder: Path, user: dict[str, Any]) -> None:
         self.port = port
         self._made = 0
+        self._command, self._folder, self._user = tuple(command), folder, user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        log = self._folder / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command, stdout=output, stderr=output, cwd=self._folder, env=_environment(), **self._user
+            )
+        _wait(self, self._process, log)
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """Stop it; by default open sessions are ended in good order, SIGQUIT is a crash."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=START_DEADLINE_S)
+            self._process = None
 
     def url(self, database: str) -> str:
         return f"postgresql://{OWNER}@127.0.0.1:{self.port}/{database}"
@@ -61,7 +79,7 @@ class Server:
 def running(program: Path) -> Iterator[Server]:
     """Start `program` (postgres) on a new cluster and stop it at the end. As root it runs as somebody else."""
     folder = Path(tempfile.mkdtemp(prefix="mlops-postgres-"))
-    process: subprocess.Popen[bytes] | None = None
+    server: Server | None = None
     try:
         user = _unprivileged()
         if user:
@@ -76,15 +94,12 @@ def running(program: Path) -> Iterator[Server]:
         settings = ("fsync=off", "full_page_writes=off", "max_connections=100", "listen_addresses=127.0.0.1")
         command = [str(program), "-D", str(data), "-p", str(port), "-k", str(folder)]
         command += [word for setting in settings for word in ("-c", setting)]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=_environment(), **user)
-        server = Server(port)
-        _wait(server, process, folder / "log")
+        server = Server(port, command, folder, user)
+        server.start()
         yield server
     finally:
-        if process is not None:
-            process.send_signal(signal.SIGINT)  # ends open sessions
-            process.wait(timeout=START_DEADLINE_S)
+        if server is not None:
+            server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -58,7 +59,7 @@ def test_each_effect_becomes_its_row(store: Store) -> None:
     assert list(slack) == ["page", "approval", "result"]
     page, card, post = slack.values()
     assert (page.id, page.target, page.living) == (page_id("INC-1", LEVEL), "user:U1", False)
-    assert page.payload == {"number": 1, "reason": "level 1", "late_by_s": 120.0, "epoch": 1}
+    assert page.payload == {"number": 1, "reason": "level 1", "late_by_s": 120.0, "epoch": 1, "asks": ""}
     assert len(page.id) == 32
     assert (card.id, card.target, card.living) == ("INC-1:card:PLN-1", "thread", True)
     assert card.payload == {"plan_id": "PLN-1"}
@@ -234,6 +235,52 @@ def test_a_lease_that_ran_out_during_a_call_means_look_first(store: Store) -> No
     assert (third.unsure, third.unanswered) == (True, 1), "looking is no call"
     assert store.found(third, at(1), "D1", "1.0")
     assert states(store) == {"page": "sent"}
+
+
+def test_what_is_in_hand_is_not_claimed_again_when_the_clock_was_set_forward(store: Store) -> None:
+    """An hour later by the wall clock, a moment later in truth: the call is still being made."""
+    save(store, incident(), LEVEL)
+    job = _one(store)
+    later = T0 + timedelta(hours=1)
+
+    assert store.claim("slack", "one", later, LEASE, 20, held=[job.id]) == []
+    assert [one.id for one in store.claim("slack", "one", later, LEASE, 20)] == [job.id]
+
+
+def test_what_a_killed_replica_held_waits_for_no_lease(
+    store: Store, url: str, open_store: Callable[[str], Store]
+) -> None:
+    """What it had not begun goes at once, what it may have sent is looked for in a moment; the living keep theirs."""
+    if store.is_sqlite:
+        pytest.skip("one process serves a file")
+    dead, alive, look = open_store(url), open_store(url), timedelta(seconds=2)
+    other = replace(LEVEL, target="user:U2")
+    third = replace(LEVEL, target="user:U3")
+    save(store, incident(), LEVEL, other, third)
+    dead.expire_leases_of_the_dead("dead", T0, look)
+    alive.expire_leases_of_the_dead("alive", T0, look)
+    begun, waiting = claim(dead, owner="dead", limit=2)
+    [held] = claim(alive, owner="alive", limit=1)
+    assert dead.still_mine(begun, T0, MARGIN)
+
+    assert store.expire_leases_of_the_dead("one", at(0), look) == 0, "both are alive"
+    dead.close()  # as the kernel does for a process that is killed
+    assert eventually(lambda: store.expire_leases_of_the_dead("one", T0, look)) == 2
+
+    [again] = claim(store, now=T0)
+    assert (again.id, again.unsure) == (waiting.id, False)
+    assert not dead.still_mine(waiting, T0, MARGIN), "had it been cut off only, it would send nothing"
+    [unsure] = claim(store, now=T0 + look)
+    assert (unsure.id, unsure.unsure) == (begun.id, True)
+    assert alive.delivered(held, T0, "D3", "3.0")
+
+
+def eventually(look: Callable[[], int]) -> int:
+    """What it gives as soon as that is not 0; the server may need a moment to see that a line is cut."""
+    deadline = time.monotonic() + 20
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
 
 
 def test_work_whose_worker_died_may_have_been_begun(store: Store) -> None:
