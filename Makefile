@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test kube bench check lock clean
+.PHONY: help venv demo test kube bench faults check lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -33,6 +33,11 @@ kube: $(STAMP) ## Build the Kubernetes that tests/cluster and the demo run again
 
 bench: $(STAMP) ## Measure what the parts cost; a line for each figure (ARGS="drift" for some of them)
 	@$(BIN)/python -m bench $(ARGS)
+
+faults: $(STAMP) ## Kill, freeze and cut real processes and count the pages that people got (ARGS="--only frozen")
+	@$(BIN)/python -m playground.parts install postgres libfaketime \
+		|| echo "faults: going on; the trials that need a missing part are said to be not proven"
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(STAMP) ## Judge the code without running it: ruff, mypy --strict, import contracts
 	@echo "check: ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .

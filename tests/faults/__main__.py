@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 import time
@@ -73,7 +74,7 @@ def play(trial: Trial, asked: Asked) -> Row:
     except databases.NotHere as problem:
         print(f"# {trial.name} is not proven here: {problem}", flush=True)
         return Row(trial, None, str(problem), skipped=True)
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001 – the other trials are still worth playing
         traceback.print_exc()
         print(f"# {trial.name} broke: {problem}", flush=True)
         return Row(trial, None, f"{type(problem).__name__}")
@@ -86,8 +87,7 @@ def play(trial: Trial, asked: Asked) -> Row:
 def written(rows: list[Row], took_s: float) -> str:
     """The table, as it goes into the documentation."""
     lines = [
-        f"{platform.system()} {platform.machine()}, {_cores()} cores, Python {platform.python_version()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}, {took_s / 60:.0f} min",
+        f"{_machine()}, {datetime.now(UTC):%Y-%m-%d}, {took_s / 60:.0f} min",
         "",
         "| trial | pages | lost | doubled | crashes | late p50 s | late p99 s | overdue after start s | bounds |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -105,10 +105,9 @@ def written(rows: list[Row], took_s: float) -> str:
     return "\n".join(lines)
 
 
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0))
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0))
+    return f"{platform.system()} {platform.machine()}, {cores} cores, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

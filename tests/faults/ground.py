@@ -228,8 +228,8 @@ class Ground:
             self.replicas.append(Replica(f"replica-{number}", port, self.folder, self._environment(port), self.now))
         first = self.replicas[0]
         migrated = subprocess.run(
-            [sys.executable, "-m", "bot", "migrate"], env={k: v for k, v in first.environment.items() if k != "LD_PRELOAD"},
-            capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+            [sys.executable, "-m", "bot", "migrate"], env=first.environment | {"LD_PRELOAD": ""}, capture_output=True,
+            text=True, timeout=60, check=False, cwd=ROOT,
         )  # fmt: skip
         if migrated.returncode != 0:
             raise AssertionError(f"mlops-bot migrate failed: {migrated.stderr}")
@@ -347,7 +347,9 @@ class Ground:
         profile = {
             "title": name, "channel": f"#{name}", "catch_all": [f"channel:#{name}"],
             "oncall": [load.person(system, 1, 0)],
-            "severity": [{"name": "all", "severity": "P0", "because": "it is a trial", "match": {"severity": ["critical"]}}],
+            "severity": [
+                {"name": "all", "severity": "P0", "because": "it is a trial", "match": {"severity": ["critical"]}}
+            ],
             "escalation": {"P0": levels, "repeat_every": "24h"},
         }  # fmt: skip
         folder = self.folder / "runbooks" / name

@@ -327,8 +327,7 @@ def clock_steps(name: str, offsets: Sequence[float], asked: Asked, *, zone: str 
             pretender.step(offset)
         ground.wait_until_posted(load.over_s + 30)
         wait_for_all(ground, load.ladder_s + 30)
-        counted = count(name, ground)
-        return counted
+        return count(name, ground)
 
 
 def clock_back(asked: Asked) -> Count:

@@ -1,4 +1,4 @@
-"""Starts the production program with something changed from outside: `python -m tests.faults.wrapped --mark … --plant …`.
+"""Starts the production program with something changed from outside.
 
 The program has no switches for tests, so this one replaces functions of its modules in memory before it serves.
 

@@ -59,7 +59,7 @@ def test_each_effect_becomes_its_row(store: Store) -> None:
     assert list(slack) == ["page", "approval", "result"]
     page, card, post = slack.values()
     assert (page.id, page.target, page.living) == (page_id("INC-1", LEVEL), "user:U1", False)
-    assert page.payload == {"number": 1, "reason": "level 1", "late_by_s": 120.0, "epoch": 1, "asks": ""}
+    assert page.payload == {"number": 1, "reason": "level 1", "late_by_s": 120.0, "epoch": 1}
     assert len(page.id) == 32
     assert (card.id, card.target, card.living) == ("INC-1:card:PLN-1", "thread", True)
     assert card.payload == {"plan_id": "PLN-1"}
