@@ -40,8 +40,8 @@ class DriftSourceShape(Shape):
     query: Text = Field(
         "", description="One SELECT. `:start` and `:end` are bound to the window; other `:names` come from `params`."
     )
-    params: dict[Name, str | int | float | bool | AwareDatetime] = Field(
-        default_factory=dict, description="Values of the query's other parameters."
+    params: dict[Name, str | int | float | bool] = Field(
+        default_factory=dict, description="Values of the query's other parameters; a time is written as text."
     )
     options: dict[Name, str] = Field(
         default_factory=dict, description="Options of the file system behind `url`: `key`, `secret`, `endpoint_url`."

@@ -2,7 +2,8 @@
 
 First the reference's range and deciles; then the current rows counted into bins cut there, with what lies outside; then
 the exact counts that needed a value from before. Deciles are approximate (a t-digest, so memory does not grow with the
-rows), which moves a bin's edge a little, but the rows in each bin are counted exactly, on both sides alike.
+rows, and of a large table from a part of its rows), which moves a bin's edge a little, but the rows in each bin are
+counted exactly, on both sides alike.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ def _inner(prefix: str, column: str, table: Table) -> dict[str, str]:
         f"{prefix}_nothing": f"{quoted(column)} IS NULL",
         f"{prefix}_d": number,
         f"{prefix}_x": f"CASE WHEN isfinite({number}) THEN {number} END",
+        f"{prefix}_s": f"CASE WHEN {table.is_drawn()} AND isfinite({number}) THEN {number} END",
     }
 
 
@@ -124,10 +126,10 @@ def _first(prefix: str, column: str, table: Table, target: str) -> Ask:
         f"count({x})",
         f"min({x})",
         f"max({x})",
-        f"approx_quantile({x}, {DECILES})",
+        f"approx_quantile({prefix}_s, {DECILES})",
         f"approx_count_distinct({x})",
         f"bool_and({x} = floor({x}))",
-        f"approx_top_k({x}, 1)",
+        f"approx_top_k({prefix}_s, 1)",
         relation,
         f"avg({x})",
         f"stddev_pop({x})",

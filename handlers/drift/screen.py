@@ -27,6 +27,7 @@ from handlers.drift.source import Source, Table, Unreadable, opened, table_of, t
 
 MOST_COLUMNS = 500
 FITS_RATIO = 0.95  # of the texts in a reference column that must read as numbers for it to be one
+TRIED = 50_000  # rows of a reference that are tried for it
 NEARLY_EQUAL_RATIO = 0.95  # row counts this close need no thinning before repeated rows are compared
 SEED = 7  # of the thinning; any fixed number, so that a second run says the same
 
@@ -125,7 +126,7 @@ def compared(pair: Pair, wanted: Wanted) -> Screen:
     order = {name: place for place, name in enumerate(reference.types)}
     found = [_with_type_change(column, sides) for column in sorted(found, key=lambda column: order[column.name])]
     columns = numbers.with_companions(connection, reference, found, target)
-    rows = _rows(connection, reference), _rows(connection, current)
+    rows = reference.rows, current.rows
     repeated = _repeated(connection, sides, sorted({*forms, *pair.unfit}, key=order.__getitem__), rows)
     return Screen(
         reference_rows=rows[0],
@@ -163,12 +164,13 @@ def _forms(
                 unfit[name] = f"Columns of type {reference.types[name][:60]} cannot be compared."
     if not reference.is_untyped:
         return forms | dict.fromkeys(texts, Form.CATEGORY), unfit
+    drawn = reference.is_drawn(TRIED)
     asks = {
         name: Ask(
             inner={
-                f"p{place}": quoted(name),
-                f"p{place}_d": as_number(name, "VARCHAR"),
-                f"p{place}_t": as_time(name, "VARCHAR"),
+                f"p{place}": f"CASE WHEN {drawn} THEN {quoted(name)} END",
+                f"p{place}_d": f"CASE WHEN {drawn} THEN {as_number(name, 'VARCHAR')} END",
+                f"p{place}_t": f"CASE WHEN {drawn} THEN {as_time(name, 'VARCHAR')} END",
             },
             aggregates=(f"count(p{place})", f"count(p{place}_d)", f"count(p{place}_t)"),
         )
@@ -190,11 +192,6 @@ def _with_type_change(column: Column, sides: tuple[Table, Table]) -> Column:
     if any(side.is_untyped for side in sides) or family(was) == family(now):
         return column
     return replace(column, type_change=f"{was} → {now}")
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    found = connection.execute(f"SELECT count(*) FROM {table.sql}", dict(table.params)).fetchone()  # noqa: S608
-    return int(found[0]) if found else 0
 
 
 def _repeated(

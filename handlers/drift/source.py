@@ -24,6 +24,8 @@ from handlers.drift.facts import Form
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", r"\N")  # what writers of CSV put for nothing
 CSV_OPTIONS = "all_varchar = true, header = true, ignore_errors = true, store_rejects = true, nullstr = $nothing"
+ENOUGH = 200_000  # rows for a quantile or a most frequent value: the error of a share is then about 0.1 %
+ROW = "file_row_number"  # what DuckDB calls it
 TYPES = {Form.NUMBER: "DOUBLE", Form.TIME: "TIMESTAMP"}  # what texts become
 
 
@@ -62,6 +64,14 @@ class Table:
     rejected: int = 0  # lines of a CSV file that could not be read
     unreadable: Mapping[str, int] = field(default_factory=dict)  # texts that have not become a value, by column
     timeless: int = 0  # rows without a readable time, which a span leaves out
+    rows: int = 0
+    number: str = ""  # column that numbers the rows, "" when there is none
+
+    def is_drawn(self, enough: int = ENOUGH) -> str:
+        """What is true for about so many of the rows, the same ones each time; for all where there are fewer."""
+        if self.rows <= enough or not self.number:
+            return "true"
+        return f"hash({self.number}) % 1000 < {max(1, 1000 * enough // self.rows)}"
 
 
 class Unreadable(Exception):
@@ -92,7 +102,7 @@ def table_of(connection: duckdb.DuckDBPyConnection, source: Source, name: str) -
     """The source, ready to be asked; `name` is ours. A CSV file is all text until `typed`. Raises Unreadable."""
     read = _parquet if source.kind is Kind.PARQUET else _csv
     path = str(Path(source.path).resolve())
-    return _explained(lambda: _within(connection, read(connection, path, name), source))
+    return _explained(lambda: _counted(connection, _within(connection, read(connection, path, name), source)))
 
 
 def typed(connection: duckdb.DuckDBPyConnection, table: Table, forms: Mapping[str, Form], name: str) -> Table:
@@ -111,7 +121,11 @@ def _typed(connection: duckdb.DuckDBPyConnection, table: Table, forms: Mapping[s
     connection.execute(f"CREATE TABLE {name}_typed AS SELECT {columns} FROM {table.sql}", params)  # noqa: S608
     connection.execute(f"DROP TABLE {name}")
     done = replace(
-        table, sql=f"{name}_typed", params={}, types={column: become.get(column, "VARCHAR") for column in table.types}
+        table,
+        sql=f"{name}_typed",
+        params={},
+        number="rowid",
+        types={column: become.get(column, "VARCHAR") for column in table.types},
     )
     values = _counts(connection, done, become)
     return replace(done, unreadable={column: texts[column] - values[column] for column in become})
@@ -125,6 +139,11 @@ def _counts(connection: duckdb.DuckDBPyConnection, table: Table, columns: Iterab
     counts = ", ".join(f"count({quoted(name)})" for name in names)
     row = connection.execute(f"SELECT {counts} FROM {table.sql}", dict(table.params)).fetchone()  # noqa: S608
     return dict(zip(names, row or (), strict=True))
+
+
+def _counted(connection: duckdb.DuckDBPyConnection, table: Table) -> Table:
+    found = connection.execute(f"SELECT count(*) FROM {table.sql}", dict(table.params)).fetchone()  # noqa: S608
+    return replace(table, rows=int(found[0]) if found else 0)
 
 
 def _within(connection: duckdb.DuckDBPyConnection, table: Table, source: Source) -> Table:
@@ -142,7 +161,8 @@ def _within(connection: duckdb.DuckDBPyConnection, table: Table, source: Source)
     # The bounds are written out, since the statement that makes a table of this may not bind any.
     start, end = (f"TIMESTAMP '{_utc(moment)}'" for moment in (span.start_at, span.end_at))
     sql = f"(SELECT * FROM {table.sql} WHERE {at} >= {start} AND {at} < {end})"  # noqa: S608
-    return replace(table, sql=sql, timeless=int(lost[0]) if lost else 0)
+    number = table.number if table.number != "rowid" else ""  # which a subquery does not hand on
+    return replace(table, sql=sql, number=number, timeless=int(lost[0]) if lost else 0)
 
 
 def _utc(moment: datetime) -> str:
@@ -160,8 +180,11 @@ def _explained(read: Callable[[], Table]) -> Table:
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, path: str, name: str) -> Table:
-    sql, params = f"read_parquet(${name})", {name: path}
-    return Table(sql=sql, params=params, types=_types(connection, sql, params))
+    params = {name: path}
+    types = _types(connection, f"read_parquet(${name})", params)
+    if ROW in types:
+        return Table(sql=f"read_parquet(${name})", params=params, types=types)
+    return Table(sql=f"read_parquet(${name}, {ROW} = true)", params=params, types=types, number=ROW)
 
 
 def _csv(connection: duckdb.DuckDBPyConnection, path: str, name: str) -> Table:
@@ -171,7 +194,9 @@ def _csv(connection: duckdb.DuckDBPyConnection, path: str, name: str) -> Table:
     connection.execute(f"CREATE TABLE {name} AS SELECT * FROM read_csv($path, {options})", params)  # noqa: S608
     found = connection.execute(f"SELECT count(DISTINCT line) FROM {name}_errors").fetchone()  # noqa: S608
     rejected = int(found[0]) if found else 0
-    return Table(sql=name, params={}, types=_types(connection, name, {}), is_untyped=True, rejected=rejected)
+    return Table(
+        sql=name, params={}, types=_types(connection, name, {}), is_untyped=True, rejected=rejected, number="rowid"
+    )
 
 
 def _types(connection: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, Any]) -> dict[str, str]:

@@ -130,6 +130,18 @@ def test_a_reader_can_add_a_handler(tmp_path: Path, page: str, test: str, verb: 
         assert "score another version beside production" in run(tmp_path, "bot", "run", verb, extra=here).stdout
 
 
+def test_a_reader_can_say_where_the_data_are(tmp_path: Path) -> None:
+    """The profile of the page, accepted as it stands; what it names is what the worker would be asked for."""
+    unpack("docs/how-to/add-a-system.md", tmp_path)
+    for shipped in (tmp_path / "runbooks").rglob("*.md"):
+        shipped.unlink()
+    unpack("docs/how-to/drift-sources.md", tmp_path)
+    extra = {"FEATURES_PASSWORD": "reader-very-secret", "SIZER_SIGNATURE": "signature-very-secret"}
+    checked = run(tmp_path, "bot", "check", extra=extra)
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+    assert "very-secret" not in checked.stdout
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs/how-to").glob("*.md")), ids=lambda path: path.stem)
 def test_no_page_names_a_file_twice(page: Path) -> None:
     names = [

@@ -172,6 +172,18 @@ def test_what_a_column_means_may_be_said(tmp_path: Path) -> None:
     assert code.drift.verdict is Verdict.STABLE
 
 
+@pytest.mark.parametrize("name", ["x", "file_row_number"])
+def test_a_large_table_is_asked_in_part_for_what_is_approximate_only(tmp_path: Path, name: str) -> None:
+    """Sorted, so that a part which is not drawn evenly would have other deciles; and one value stands out once."""
+    rows = 450_000
+    before = {name: np.arange(rows) / rows, "y": floats(rows)}
+    now = {name: np.concatenate([before[name][1:], [7.0]]), "y": floats(rows, 1)}
+    column = both(tmp_path, before, now).columns[0]
+    assert column.reference.deciles == pytest.approx([step / 10 for step in range(1, 10)], abs=0.01)
+    assert (column.reference.n, sum(column.reference_counts), sum(column.current_counts)) == (rows, rows, rows)
+    assert (column.current.highest, column.outside_top, column.outside_share) == (7.0, 7.0, pytest.approx(1 / rows))
+
+
 def test_columns_gone_added_and_too_many(tmp_path: Path) -> None:
     before = {f"x{place}": floats(30) for place in range(6)}
     found = both(tmp_path, before | {"old": floats(30)}, before | {"new": floats(30)}, limits=Limits(columns=4))
