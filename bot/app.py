@@ -27,6 +27,7 @@ from bot.clock import Clock
 from bot.config import Settings
 from bot.deliver import Deliverer
 from bot.desk import Desk
+from bot.drift.label_runner import LabelRunner
 from bot.drift.runner import DriftRunner
 from bot.drift_watch import DeadMan, review
 from bot.drift_work import LEASE as DRIFT_LEASE
@@ -92,6 +93,7 @@ class Bot:
         self.worker = Worker(
             self.engine, actions=registry.actions, diagnostics=registry.diagnostics,
             backends=lambda system: self.backends.get(system, {}), draw=self.charts.draw, drift=settings.drift,
+            labels=LabelRunner(settings.drift_worker, settings.labels).ask,
         )  # fmt: skip
         self.drift_runner = DriftRunner(settings.drift_worker)
         self.drift_worker = DriftWorker(

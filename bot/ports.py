@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from bot.drift.asked import DriftProfile
+from bot.drift.labelled import Labelled
 from bot.model import Alert, Draft, Finding, Incident, Outcome, Plan
 from bot.policy import ModelProfile, System, WorkloadProfile
 from bot.policy.drift import Standing
@@ -352,6 +353,7 @@ class Scene:
     bad_versions: Mapping[str, str] = field(default_factory=dict)  # version → why it was marked bad
     moves: tuple[Move, ...] = ()  # the ledger of this model, newest first
     draw: Callable[[Mapping[str, object]], str] | None = None  # chart worker: specification → path of a PNG
+    labels: Callable[[], Labelled] | None = None  # worker: how good the labelled predictions were
     used: Callable[[], Mapping[str, str]] | None = None  # versions that the ledger or an open plan names → why
     drift: DriftProfile | None = None  # what the profile says about the model's drift
     standing: Standing | None = None  # what the last finished drift check means now

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot import drift_checks
 from bot import events as ev
 from bot.drift.asked import DriftProfile
+from bot.drift.labelled import Labelled
 from bot.engine import Engine
 from bot.model import SYSTEM, Draft, Finding, Incident, Outcome, Plan, Step, StepState, Subject
 from bot.policy.drift import standing
@@ -46,6 +47,7 @@ class Worker:
         self, engine: Engine, *, actions: Mapping[str, Action], diagnostics: Mapping[str, Diagnostic],
         backends: Callable[[str], Backends], draw: Callable[[Mapping[str, object]], str] | None,
         drift: Mapping[str, Mapping[str, DriftProfile]] | None = None,
+        labels: Callable[[str, str, datetime], Labelled] | None = None,
     ) -> None:  # fmt: skip
         self._engine = engine
         self._drift = drift or {}
@@ -54,6 +56,7 @@ class Worker:
         self._diagnostics = diagnostics
         self._backends = backends
         self._draw = draw
+        self._labels = labels
         # Room for every question of several incidents at once: one backend that hangs must not use up all hands.
         hands = max(8, 6 * len(diagnostics))
         self._pool = ThreadPoolExecutor(max_workers=hands, thread_name_prefix="diagnostic")
@@ -87,17 +90,18 @@ class Worker:
 
     def look(self, about: Subject, incident: Incident | None) -> Scene:
         """The same for a subject that need not have an incident."""
-        system = self._engine.policy.system(about.system)
+        system, now, ask = self._engine.policy.system(about.system), self._engine.now(), self._labels
         reports = self._store.drift.latest(system.name, about.model, 1) if about.model else ()
         done = self._store.drift.latest(system.name, about.model, 1, done=True) if about.model else ()
         return Scene(
             drift=self._drift.get(system.name, {}).get(about.model), standing=standing(next(iter(done), None)),
             checking=next((one.id for one in reports if not one.is_ended), ""),
-            now=self._engine.now(), system=system, model=system.model(about.model), service=about.service,
+            now=now, system=system, model=system.model(about.model), service=about.service,
             backends=self._backends(system.name), incident=incident, draw=self._draw,
             bad_versions=self._store.bad_versions(about.system, about.model or about.service),
             moves=self._store.moves(about.system, about.model or about.service),
             used=lambda: self._used(about.model),
+            labels=(lambda: ask(about.system, about.model, now)) if ask is not None else None,
         )  # fmt: skip
 
     def _used(self, model: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bot import runbook
-from bot.config import build, drift
+from bot.config import build, drift, quality
 from bot.config.checks import Profile, check_system
 from bot.config.explain import explain
 from bot.config.heartbeats import check_heartbeats, heartbeats, pulse
@@ -43,6 +43,7 @@ from bot.config.settings import (
 )
 from bot.config.shape import ConfigShape, SystemShape
 from bot.drift.asked import DriftProfile
+from bot.drift.labelled import LabelProfile
 from bot.marked import Marked, Problem, nearest, read
 from bot.policy import Policy
 
@@ -110,6 +111,7 @@ def inspect(
     for profile in (lost, *profiles):
         reader.problems += check_system(profile, policy, names)
         reader.problems += _drift_checks(profile, shape, file.parent)
+        reader.problems += _label_checks(profile, shape, file.parent)
     settings = replace(
         settings, policy=policy, runbooks=books, secrets=tuple(dict.fromkeys(reader.secrets)),
         backends={profile.system.name: profile.backends for profile in profiles},
@@ -117,6 +119,7 @@ def inspect(
         media={key: dict(person.media) for key, person in shape.people.items() if person.media},
         links={profile.system.name: tuple(profile.shape.links.items()) for profile in profiles},
         drift={profile.system.name: _drift(profile, shape) for profile in profiles},
+        labels={profile.system.name: _labels(profile, shape) for profile in profiles},
     )  # fmt: skip
     return settings, _sorted(reader.problems)
 
@@ -265,6 +268,25 @@ def _drift_checks(profile: Profile, main: ConfigShape, base: Path) -> list[Probl
         for name, model in profile.shape.models.items()
         if model.drift is not None
         for at, text in drift.flaws(model.drift, home, main.drift, base)
+    ]
+
+
+def _labels(profile: Profile, main: ConfigShape) -> dict[str, LabelProfile]:
+    home = Path(profile.marked.file).parent
+    return {
+        name: quality.labels(profile.system.name, name, model.quality, home, main.drift)
+        for name, model in profile.shape.models.items()
+        if model.quality is not None and model.quality.rows is not None
+    }
+
+
+def _label_checks(profile: Profile, main: ConfigShape, base: Path) -> list[Problem]:
+    home = Path(profile.marked.file).parent
+    return [
+        profile.marked.problem(("models", name, "quality", *at), text)
+        for name, model in profile.shape.models.items()
+        if model.quality is not None
+        for at, text in quality.flaws(model.quality, home, main.drift, base)
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from bot.config import gate as gates
+from bot.config import quality
 from bot.config.drift import DriftShape
 from bot.config.ladders import (
     CalendarShape,
@@ -186,6 +187,7 @@ def _model(name: str, shape: ModelShape) -> ModelProfile:
         name=name, service=shape.service, registry=shape.registry, server=shape.server, metrics=shape.metrics,
         alias=shape.alias, retrain=shape.retrain, bounds=bounds, reload=shape.reload,
         record=gates.record(shape.record), gate=gates.gate(shape.gate), smoke=gates.smoke(shape.smoke),
+        quality=quality.rules(shape.quality),
         served_query=shape.served_query.strip(), watch_for=shape.watch_for, proven_after=shape.proven_after,
         drift=_drift(shape.drift),
         drift_days=max(1, round(shape.drift.window / timedelta(days=1))) if shape.drift else 7,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -235,10 +235,16 @@ def worker(shape: DriftWorkerShape, base: Path, env: Mapping[str, str]) -> Worke
 
 def flaws(shape: DriftShape, folder: Path, worker: DriftWorkerShape, base: Path) -> list[tuple[tuple[str, ...], str]]:
     """What the worker would refuse, said early: (key below `drift`, text)."""
+    return source_flaws((("reference", shape.reference), ("current", shape.current)), folder, worker, base)
+
+
+def source_flaws(
+    sides: Sequence[tuple[str, DriftSourceShape | None]], folder: Path, worker: DriftWorkerShape, base: Path
+) -> list[tuple[tuple[str, ...], str]]:
+    """The same for any sources, by their keys."""
     allowed = [(base / one).resolve() for one in worker.folders]
     found: list[tuple[tuple[str, ...], str]] = []
-    for side in ("reference", "current"):
-        source: DriftSourceShape | None = getattr(shape, side)
+    for side, source in sides:
         if source is None:
             continue
         if source.path and not any((folder / source.path).resolve().is_relative_to(one) for one in allowed):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bot.drift.asked import DriftProfile
+from bot.drift.labelled import LabelProfile
 from bot.drift.runner import WorkerSettings
 from bot.policy import Policy
 from bot.policy.heartbeat import Heartbeat
@@ -115,6 +116,7 @@ class Settings:
     media: Mapping[str, Mapping[str, Secret]] = field(default_factory=dict)  # key of the person → medium → address
     calendars: tuple[CalendarSource, ...] = ()  # that say who is on call
     drift: Mapping[str, Mapping[str, DriftProfile]] = field(default_factory=dict)  # system → model → its drift
+    labels: Mapping[str, Mapping[str, LabelProfile]] = field(default_factory=dict)  # system → model → labelled rows
     drift_worker: WorkerSettings = field(default_factory=WorkerSettings)
     time_scale: float = 1.0  # what `demo.minute` makes of every delay
     secrets: tuple[Secret, ...] = ()  # every secret value there is, for whoever must keep them out of an output

@@ -27,6 +27,7 @@ from bot.config.fields import (
 from bot.config.gate import GateShape, RecordShape, SmokeShape
 from bot.config.heartbeats import HeartbeatShape, PulseShape
 from bot.config.ladders import CalendarShape, EscalationShape, HoursShape, MaintenanceShape
+from bot.config.quality import QualityShape
 from bot.config.settings import Secret
 from bot.config.training import TrainingShape
 
@@ -228,6 +229,7 @@ class ModelShape(Shape):
         timedelta(minutes=5), description="How long a version must have served within bounds to count as known-good."
     )
     drift: DriftShape | None = Field(None, description="Where its data are and what counts as drift.")
+    quality: QualityShape | None = Field(None, description="How good it is by true labels, which come late.")
 
 
 class ReplicasShape(Shape):

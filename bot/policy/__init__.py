@@ -10,6 +10,7 @@ from bot.model import Level, Severity, Subject, Who
 from bot.policy import rota
 from bot.policy.calendar import Calendar, Wait, Window, open_spans, zone_named
 from bot.policy.gate import Gate, Smoke
+from bot.policy.quality import QualityProfile
 from bot.policy.reach import Reachable
 from bot.policy.training import TrainingProfile
 
@@ -152,6 +153,7 @@ class ModelProfile:
     record: RecordProfile | None = None
     gate: Gate | None = None  # without one nothing is promoted
     smoke: tuple[Smoke, ...] = ()
+    quality: QualityProfile | None = None  # how good it is by true labels
     retrain: str = ""  # name of a training or a job of the system that trains it anew
     bounds: tuple[Bound, ...] = ()
     served_query: str = ""  # PromQL whose label `version` tells what was served when
@@ -263,7 +265,7 @@ class System:
     def abilities(self, service: str, model: str) -> frozenset[str]:
         """What kinds of backend can tell something about a service or model of the system."""
         near = [one for one in self.models if model == one.name or (not model and service in ("", one.service))]
-        found = {part for one in near for part in ("registry", "server", "metrics") if getattr(one, part)}
+        found = {part for one in near for part in ("registry", "server", "metrics", "quality") if getattr(one, part)}
         found |= {"drift" for one in near if one.drift} | {"histogram" for one in near if "histogram" in one.drift}
         return frozenset(found | ({"workloads"} if self.workload(service) is not None else set()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,14 @@ import requests
 
 from bot.app import Bot
 from bot.config import BackendConfig, HttpSettings, Secret, Settings, SlackSettings
-from bot.model import Draft, Outcome
+from bot.desk import Asker
+from bot.drift.asked import DataSource, Limits, SourceKind
+from bot.drift.labelled import LabelColumns, LabelProfile
+from bot.drift.runner import WorkerSettings
+from bot.model import Draft, Outcome, Who
 from bot.policy import ModelProfile, Policy, System
 from bot.policy.gate import Criterion, Gate
+from bot.policy.quality import QualityProfile
 from bot.ports import BY_WEBHOOK, Foreign, Scene, Served
 from bot.registry import load
 from bot.store import Store
@@ -139,14 +144,26 @@ SECRET = "a-secret-of-thirty-two-characters"
 def bot(real: RealMlflow, tmp_path: Path) -> Iterator[Bot]:
     """The production process' HTTP door, its ledger, and nothing that runs by itself."""
     Store(f"sqlite:///{tmp_path / 'bot.db'}", audit_key=b"k").migrate()
-    profile = ModelProfile(name=MODEL, service="api", registry="registry", alias="champion")
-    rules = Policy(systems={"loans": System(name="loans", models=(profile,))})
+    rules = QualityProfile(has_rows=True, min_labels=100, min_coverage=0.1, worse_by={"*": 0.01})
+    profile = ModelProfile(name=MODEL, service="api", registry="registry", alias="champion", quality=rules)
+    rows = "said,truth,at\n" + "".join(
+        f"1,{int(n % 5 > 0) if n < 500 else ''},{(datetime.now(UTC) - timedelta(minutes=n + 1)).isoformat()}\n"
+        for n in range(1000)
+    )
+    (tmp_path / "rows.csv").write_text(rows)
+    labels = LabelProfile(
+        system="loans", model=MODEL, predictions=DataSource(kind=SourceKind.CSV, path=str(tmp_path / "rows.csv")),
+        labels=None, columns=LabelColumns(prediction="said", target="truth", time="at"), positive="1",
+        window=timedelta(days=7), limits=Limits(wall=timedelta(seconds=60)),
+    )  # fmt: skip
+    policy = Policy(systems={"loans": System(name="loans", models=(profile,))})
     registry = BackendConfig("mlflow", {"url": real.url, "webhook_secret": SECRET})
     settings = Settings(
-        policy=rules, database_url=Secret(f"sqlite:///{tmp_path / 'bot.db'}"),
+        policy=policy, database_url=Secret(f"sqlite:///{tmp_path / 'bot.db'}"),
         http=HttpSettings(port=0, webhook_token=Secret("t" * 20), max_body_bytes=200_000),
         slack=SlackSettings(mode="http", signing_secret=Secret("s" * 20), bot_token=Secret("x")),
         secret_key=Secret("canary-secret-key"), backends={"loans": {"registry": registry}},
+        labels={"loans": {MODEL: labels}}, drift_worker=WorkerSettings(folders=(tmp_path,)),
     )  # fmt: skip
     one = Bot(settings, load())
     one._ticker.start(paused=True)
@@ -200,6 +217,15 @@ def test_what_cannot_be_stored_is_not_answered_with_yes(bot: Bot) -> None:
         answer = requests.post(f"{bot.address}/webhooks/mlflow", data=body, headers=headers, timeout=10)
         assert (answer.status_code, answer.json()["said"]) == (200, said)
     assert len(bot.store.moves("loans", MODEL)) == 1
+
+
+def test_quality_is_computed_outside_and_held_against_what_mlflow_recorded(bot: Bot) -> None:
+    """From what a person types to a process of its own, and the baseline of the version that is champion."""
+    reply = bot.desk.say(f"quality {MODEL}", Asker(who=Who(team_id="T1", user_id="U1")))
+    assert reply.later is not None
+    text = reply.later().text
+    assert text.startswith("WORSE than when v2 was registered: accuracy 0.800 against 0.940 in the last 7 days.")
+    assert "label coverage: 500 labels share of the predictions: 50%" in text
 
 
 def test_a_body_without_end_is_cut_off(bot: Bot) -> None:

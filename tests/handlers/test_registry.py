@@ -32,7 +32,7 @@ def test_every_handler_file_is_found(found: Registry) -> None:
 
 
 def test_what_diagnostics_need_is_what_backends_offer(found: Registry) -> None:
-    of_profile = {"drift", "histogram"}  # what a model's own profile says about its data
+    of_profile = {"drift", "histogram", "quality"}  # what a model's own profile says about its data
     offered = of_profile | {ability for backend in found.backends.values() for ability in backend.offers}
     assert {need for one in found.diagnostics.values() for need in one.needs} <= offered
 

@@ -22,6 +22,10 @@ VERBS = (
         summary="two versions side by side: metrics, data, parameters, signature, size",
     ),
     Verb(
+        name="quality", usage="quality <model>", group=LOOK,
+        summary="how good it is by true labels, how many have come and how late, against its baseline",
+    ),
+    Verb(
         name="history", usage="history <model>", summary="which version was production when, by whom and why",
         group=LOOK,
     ),
@@ -50,6 +54,11 @@ def say_compare(room: Room, command: cmd.Command, asker: Asker) -> Reply:
     if old == new:
         return Reply(text=f"v{old} and v{new} are the same version. Name two different ones.", refused=True)
     return room.look(command, asker, lambda scene: versions.compare(scene, old, new), words[:-2])
+
+
+def say_quality(room: Room, command: cmd.Command, asker: Asker) -> Reply:
+    """How good the model is, as far as labels have come."""
+    return room.look_at(command, asker, "quality")
 
 
 def say_history(room: Room, command: cmd.Command, asker: Asker) -> Reply:
