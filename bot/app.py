@@ -114,8 +114,9 @@ class Bot:
         renderer = Renderer(settings.templates_dir, runbooks=settings.runbooks, actions=frozenset(registry.actions))
         links = Links(key=settings.secret_key.reveal().encode(), base=settings.public_url)
         self.deliverer = Deliverer(
-            self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease, links=links
-        )
+            self.engine, self.chat, renderer, owner=self.owner, lease=settings.delivery.lease, links=links,
+            bundle=settings.delivery.bundle,
+        )  # fmt: skip
         self.calendars = Calendars(self.store, settings.calendars, CalendarReader(os.environ), self.now)
         self.media = MediaSender(
             self.engine, settings.media, Courier(os.environ), self.deliverer.page_by_medium, owner=self.owner

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from bot.bundles import PARTED, WAITING, Bundles, is_bundle, is_wanted, pages_of
 from bot.chat import Chat, SlackProblem
 from bot.clock import steady_s
 from bot.deliver_drift import DriftPosts
@@ -50,8 +51,9 @@ class Deliverer:
 
     def __init__(
         self, engine: Engine, chat: Chat, renderer: Renderer, *, owner: str, lease: timedelta = timedelta(seconds=30),
-        links: Links | None = None,
+        links: Links | None = None, bundle: timedelta | None = None,
     ) -> None:  # fmt: skip
+        self._bundles = Bundles(engine.store, bundle)
         self._engine = engine
         self._store = engine.store
         self._chat = chat
@@ -75,7 +77,10 @@ class Deliverer:
                 self._store.dead(job, now, "its incident is gone")
                 return True
             if held := self._turn(place.channel, now):
-                self._store.try_later(job, held, "waiting for the channel's turn", tried=False)
+                note = job.error if job.error in {WAITING, PARTED} else "waiting for the channel's turn"
+                self._store.try_later(job, held, note, tried=False)
+                return False
+            if self._waits_for_others(job, now):
                 return False
             if job.unsure and not place.ts and self._settled_by_looking(job, place):
                 return True
@@ -96,6 +101,8 @@ class Deliverer:
         if job.kind == "drift_file":
             return self._share(job, place)
         message = self._message(job)
+        if message is None and is_bundle(job):  # everything in it was answered in the meantime
+            return self._store.drop(job, self._engine.now(), "nothing to say any more")
         if message is None:
             self._store.dead(job, self._engine.now(), "nothing to say any more")
             return True
@@ -115,10 +122,21 @@ class Deliverer:
             channel, ts = self._chat.post(
                 place.channel, message, thread_ts=place.thread_ts, delivery_id=delivery_id(job), latest_s=latest_s
             )
+        self._bundles.sent(job, self._engine.now())
         if not self._store.delivered(job, self._engine.now(), channel, ts):
             log.warning("%s was sent after its claim had ended", job.id, extra={"action": "sent_late"})
         log.info("sent %s %s", job.kind, job.id, extra={"action": "sent", "kind": job.kind, "attempt": job.attempt})
         return True
+
+    def _waits_for_others(self, job: Job, now: datetime) -> bool:
+        """Whether a page waits for others to the same person, or was put together with them just now."""
+        incident = self._store.incident(job.incident_id) if job.kind == "page" and job.incident_id else None
+        if incident is None:
+            return False
+        until = self._bundles.hold(job, incident, now)
+        if until is not None:
+            return self._store.try_later(job, until, WAITING, tried=False)
+        return self._bundles.gather(job, now)
 
     def _share(self, job: Job, place: Place) -> bool:
         """Upload a report's file into its thread."""
@@ -231,6 +249,9 @@ class Deliverer:
     def _redirect(self, job: Job, code: str) -> None:
         """Slack will never take it there: the catch-all gets it; if that fails too it is dead, visibly."""
         now = self._engine.now()
+        if is_bundle(job):  # each of its pages has a way of its own to go on
+            self._store.part(job, now, PARTED)
+            return
         incident = self._store.incident(job.incident_id) if job.incident_id else None
         following = self._next_address(job, incident) if incident else ""
         if not following and job.kind.startswith("drift"):
@@ -264,6 +285,10 @@ class Deliverer:
     def _message(self, job: Job) -> Message | None:
         if job.kind in {"drift", "drift_review"}:
             return self._drift.message(job)
+        if is_bundle(job):
+            found = [(page, self._store.incident(str(page.get("incident")))) for page in pages_of(job)]
+            wanted = [(one, page) for page, one in found if one is not None and is_wanted(page, one)]
+            return self._render.bundle(wanted, repeated=job.unanswered > 0) if wanted else None
         if not job.incident_id:  # it belongs to none: a gap in a rotation, a word to who stands in
             return self._render.note(dict(job.payload))
         incident = self._store.incident(job.incident_id)

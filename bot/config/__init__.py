@@ -188,7 +188,9 @@ def _settings(shape: ConfigShape, main: Marked, reader: _Reader) -> Settings:
         http=HttpSettings(
             host=host, port=port, webhook_token=shape.http.webhook_token, max_body_bytes=shape.http.max_body_bytes
         ),
-        delivery=DeliverySettings(lease=shape.delivery.lease, timeout=shape.delivery.timeout),
+        delivery=DeliverySettings(
+            lease=shape.delivery.lease, timeout=shape.delivery.timeout, bundle=shape.delivery.bundle
+        ),
         heartbeats=heartbeats(shape.heartbeats),
         pulse=pulse(shape.pulse),
         database_url=shape.database.url,

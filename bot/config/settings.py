@@ -71,6 +71,7 @@ class DeliverySettings:
 
     lease: timedelta = timedelta(seconds=30)
     timeout: timedelta = timedelta(seconds=10)  # of one HTTP call
+    bundle: timedelta | None = None  # how long a page may wait for others to the same person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

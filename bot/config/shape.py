@@ -140,6 +140,11 @@ class DeliveryShape(Shape):
         timedelta(seconds=30), description="How long a claimed message or job is out of other replicas' reach."
     )
     timeout: Duration = Field(timedelta(seconds=10), description="Of one outgoing HTTP call; shorter than the lease.")
+    bundle: Duration | None = Field(
+        None,
+        description="Pages for somebody who was paged about another incident less than this ago wait for its end, and"
+        " come as one message. The first page and every P0 go at once. Default: none waits.",
+    )
 
 
 class DemoShape(Shape):

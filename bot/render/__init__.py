@@ -5,6 +5,7 @@
         .card(incident, plan, policy, now) -> Message
         .page(incident, data, policy, now) -> Message      data: number, reason, late_by_s, repeated (sent before),
                                                            asks, target (whom it goes to)
+        .bundle([(incident, data of its page), …]) -> Message
         .update(incident, data, policy, now) -> Message    data: is_last, next_at
         .diagnosis(data, incident) -> Message              data of the finding, and file_id of its uploaded picture
         .note(data, incident) -> Message                   data: text, by
@@ -38,7 +39,7 @@ from bot.render.card import card
 from bot.render.contexts import TEMPLATES, Context
 from bot.render.drift import drift_card, drift_review
 from bot.render.fallback import fallback
-from bot.render.headline import headline, page, update
+from bot.render.headline import bundle, headline, page, update
 from bot.render.limits import clamp
 from bot.render.templating import BadTemplate, environment, run
 from bot.render.thread import Line, checklist, diagnosis, note, summary
@@ -107,6 +108,10 @@ class Renderer:
     def page(self, incident: Incident, data: Mapping[str, object], policy: Policy, now: datetime) -> Message:
         """A page to a person or channel."""
         return self.render("page", page(incident, data, policy, now))
+
+    def bundle(self, pages: Sequence[tuple[Incident, Mapping[str, object]]], *, repeated: bool = False) -> Message:
+        """Several pages for one person."""
+        return self.render("bundle", bundle(pages, repeated=repeated))
 
     def update(self, incident: Incident, data: Mapping[str, object], policy: Policy, now: datetime) -> Message:
         """How things stand, for a subscriber."""

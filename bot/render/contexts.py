@@ -220,6 +220,30 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BundleLine:
+    """One of several pages that come together."""
+
+    incident_id: str
+    severity: str
+    subject: str
+    symptom: str
+    since: datetime
+    reason: str  # "level 1"
+    late_by: timedelta  # zero: in time
+    channel: str
+    buttons: tuple[Button, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """bundle.j2: several pages for one person in one message."""
+
+    lead: str
+    incidents: tuple[BundleLine, ...]
+    is_repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """update.j2: how things stand, for somebody who asked to hear it at a cadence."""
 
@@ -367,9 +391,9 @@ class DriftReview:
     is_quiet: bool
 
 
-Context = Headline | Card | Page | Update | Diagnosis | Note | Summary | Checklist | DriftCard | DriftReview
+Context = Headline | Card | Page | Bundle | Update | Diagnosis | Note | Summary | Checklist | DriftCard | DriftReview
 
 TEMPLATES: dict[str, type[Context]] = {
-    "headline": Headline, "card": Card, "page": Page, "update": Update, "diagnosis": Diagnosis, "note": Note,
-    "summary": Summary, "runbook": Checklist, "drift": DriftCard, "drift_review": DriftReview,
+    "headline": Headline, "card": Card, "page": Page, "bundle": Bundle, "update": Update, "diagnosis": Diagnosis,
+    "note": Note, "summary": Summary, "runbook": Checklist, "drift": DriftCard, "drift_review": DriftReview,
 }  # fmt: skip

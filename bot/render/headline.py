@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from bot.model import EscalationState, Incident, IncidentKind, IncidentState, Level, PlanState, Severity
 from bot.policy import Policy
 from bot.policy.escalation import catch_all, due_at, next_informed, reached
-from bot.render.contexts import Button, Headline, Name, NextLevel, Page, Update
+from bot.render.contexts import Bundle, BundleLine, Button, Headline, Name, NextLevel, Page, Update
 from bot.render.parts import (
     NOTEWORTHY,
     SEVERITY_WORDS,
@@ -112,6 +112,25 @@ def _called(data: Mapping[str, object], policy: Policy) -> Name | None:
     if kind == "group":
         return Name(name=group, user_id=group)
     return addressed(f"user:{data['call']}", policy) if data.get("call") else None
+
+
+def bundle(pages: Sequence[tuple[Incident, Mapping[str, object]]], *, repeated: bool = False) -> Bundle:
+    """Several pages for one person, the worst first. Each with its incident and the data of its page."""
+    worst = sorted(pages, key=lambda pair: pair[0].severity.rank)
+    first = worst[0][0]
+    more = len(worst) - 1
+    return Bundle(
+        lead=f"{lead(first, first.symptom)} – and {more} more incident{'s' if more != 1 else ''} for you",
+        incidents=tuple(
+            BundleLine(
+                incident_id=incident.id, severity=incident.severity, subject=incident.subject.label,
+                symptom=incident.symptom, since=incident.started_at, reason=str(data.get("reason") or ""),
+                late_by=_late_by(data), channel=incident.channel, buttons=_page_buttons(incident, ""),
+            )
+            for incident, data in worst
+        ),
+        is_repeated=repeated,
+    )  # fmt: skip
 
 
 def update(incident: Incident, data: Mapping[str, object], policy: Policy, now: datetime) -> Update:

@@ -32,7 +32,7 @@ from bot.policy.escalation import armed, silent
 from bot.render import drift_samples
 from bot.render.card import card
 from bot.render.contexts import Context
-from bot.render.headline import headline, page, update
+from bot.render.headline import bundle, headline, page, update
 from bot.render.thread import checklist, diagnosis, note, summary
 from bot.runbook import Runbook
 
@@ -72,6 +72,7 @@ def story(word: str) -> Samples:
         "headline": tuple(_headlines(cast)),
         "card": tuple(_cards(cast)),
         "page": tuple(_pages(cast)),
+        "bundle": tuple(_bundles(cast)),
         "update": tuple(_updates(cast)),
         "diagnosis": tuple(_diagnoses(cast)),
         "note": (
@@ -267,6 +268,14 @@ def _pages(cast: Cast) -> Iterator[tuple[str, Context]]:
     yield "for information", page(cast.incident(**acked), told, cast.policy, NOW)
     group: dict[str, object] = {"number": 1, "reason": "level 1", "target": "group:S0ONCALL"}
     yield "a user group", page(cast.incident(), group, cast.policy, NOW)
+
+
+def _bundles(cast: Cast) -> Iterator[tuple[str, Context]]:
+    late: dict[str, object] = {"number": 2, "reason": "level 2", "late_by_s": 47 * 60}
+    first: dict[str, object] = {"number": 1, "reason": "level 1"}
+    others = [(cast.incident(id=f"INC-{number}"), first) for number in range(8, 22)]
+    yield "two", bundle([(cast.incident(), first), (cast.incident(id="INC-8", severity=Severity.P0), late)])
+    yield "many", bundle(others, repeated=True)
 
 
 def _updates(cast: Cast) -> Iterator[tuple[str, Context]]:

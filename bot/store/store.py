@@ -14,7 +14,7 @@ from bot.model import Incident
 from bot.policy import Hold
 from bot.policy.roster import CalendarCopy, Entry, StandIn
 from bot.ports import Move
-from bot.store import beats, chain, drift, incidents, ledger, moves, outbox, roster, schema, timers
+from bot.store import beats, bundles, chain, drift, incidents, ledger, moves, outbox, roster, schema, timers
 from bot.store.database import Database, StoreDown
 from bot.store.documents import clean
 from bot.store.drift_views import DriftReads
@@ -284,6 +284,21 @@ class Store:
     def dead(self, job: Job, now: datetime, error: str) -> bool:
         """Given up, visibly."""
         return self._settle(job, "refused_for_good", now, error=_error(error))
+
+    def bundle(self, job: Job, now: datetime, note: str) -> bool:
+        """Let one message stand for this page and those that wait for the same person; False when none does."""
+        with self._writing() as connection:
+            return bundles.bundle(connection, job, now, note)
+
+    def part(self, job: Job, now: datetime, note: str) -> bool:
+        """Let each page of a bundle go by itself again."""
+        with self._writing() as connection:
+            return bundles.part(connection, job, now, note)
+
+    def drop(self, job: Job, now: datetime, note: str) -> bool:
+        """Nothing is left to say: not a failure."""
+        with self._writing() as connection:
+            return bundles.drop(connection, job, now, note)
 
     def forget_place(self, job: Job, now: datetime, error: str) -> bool:
         """The message was deleted by somebody: it is posted anew."""
