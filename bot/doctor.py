@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from bot.app import audit_key, build_backends
+from bot.calendars import CalendarReader
 from bot.chat import SlackProblem
 from bot.clock import Clock
 from bot.config import Settings
+from bot.media import Courier
 from bot.policy import WorkloadProfile
 from bot.ports import Foreign, Permissions
 from bot.registry import Registry
@@ -27,7 +31,9 @@ class Line:
 
 def examine(settings: Settings, registry: Registry) -> list[Line]:
     """Ask the database, Slack and every backend. Nothing is changed."""
-    return [_database(settings), _slack(settings), *_backends(settings, registry)]
+    return [
+        _database(settings), _slack(settings), *_backends(settings, registry), *_calendars(settings), *_media(settings),
+    ]  # fmt: skip
 
 
 def _database(settings: Settings) -> Line:
@@ -65,6 +71,27 @@ def _permissions(what: str, client: object, services: Sequence[WorkloadProfile],
     for rule, given, needs in rows:
         words = f"{'yes' if given else 'no'}, {needs}"
         lines.append(Line(what=f"{what}: {rule}", ok=given or needs.startswith("optional"), words=words))
+    return lines
+
+
+def _calendars(settings: Settings) -> list[Line]:
+    """Every calendar, read once."""
+    now, lines = datetime.now(UTC), []
+    for source in settings.calendars:
+        found = CalendarReader(os.environ).read(source, now)
+        words = found.why or f"{len(found.entries)} events in the coming weeks"
+        lines.append(Line(what=f"calendar {source.name}", ok=not found.why, words=words))
+    return lines
+
+
+def _media(settings: Settings) -> list[Line]:
+    """Whether each medium's address means something. Nobody is called: that would wake them."""
+    lines = []
+    for key, media in settings.media.items():
+        for name, address in media.items():
+            called = Courier(os.environ).look(address)
+            words = "its address is understood; nobody was called" if called.ok else called.why
+            lines.append(Line(what=f"{key}: {name}", ok=called.ok, words=words))
     return lines
 
 

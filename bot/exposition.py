@@ -60,7 +60,7 @@ class _Numbers:
             queue.add_metric([lane, kind, state], number)
         yield queue
         oldest = GaugeMetricFamily("mlops_outbox_oldest_seconds", "Age of the oldest row that waits.", labels=["lane"])
-        for lane in ("slack", "work"):
+        for lane in ("slack", "media", "work"):
             oldest.add_metric([lane], stats.oldest_s.get(lane, 0.0))
         yield oldest
         yield from self._heartbeats()

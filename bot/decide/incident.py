@@ -99,12 +99,12 @@ def unacknowledged(incident: Incident, event: ev.Unacknowledged, now: datetime, 
     state = INCIDENT.next(incident.state, "unacknowledged")
     if state is None:
         return late(incident, "already", f"{incident.id} is {incident.state}, so there is nothing to give back.")
-    moved, effects = ladder.rearm(incident, now, policy)
-    moved = replace(moved, state=state, owner=None, acked_at=None, acked_by=None)
-    text = "Given back. The ladder starts again now."
-    return changed(
-        moved, "unacknowledged", text, Record(kind="unacknowledged", by=event.by, text="gave it back"), *effects
-    )
+    was_snoozed = incident.state is IncidentState.SNOOZED
+    moved, effects = _woken(incident, now, policy)
+    moved = replace(moved, state=state)
+    text = "The snooze is over. " if was_snoozed else "Given back. "
+    record = Record(kind="unacknowledged", by=event.by, text="ended the snooze" if was_snoozed else "gave it back")
+    return changed(moved, "unacknowledged", f"{text}The ladder starts again now.", record, *effects)
 
 
 def assigned(incident: Incident, event: ev.Assigned, now: datetime, policy: Policy) -> Decision:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from bot import events as ev
+from bot.decide.incident import LONGEST_SNOOZE
 from bot.desk.reply import Asker, Reply, told, why_of
 from bot.desk.room import Room
 from bot.model import IncidentState
 from bot.policy.approval import may_steer
+from bot.policy.moments import moment
 from handlers import commands as cmd
 from handlers.commands import STEER, Verb
 
 VERBS = (
     Verb(name="ack", usage="ack [incident]", summary="take it; the ladder stops climbing", group=STEER),
-    Verb(name="unack", usage="unack [incident]", summary="give it back; the ladder starts again", group=STEER),
+    Verb(name="unack", usage="unack [incident]", summary="give it back, or end a snooze; the ladder starts again", group=STEER),
     Verb(name="assign", usage="assign @person [incident]", summary="hand it to somebody", group=STEER),
     Verb(name="severity", usage="severity P0|P1|P2|P3 [reason]", summary="set how bad it is", group=STEER),
-    Verb(name="snooze", usage="snooze 30m|2h [incident]", summary="page nobody until then", group=STEER),
+    Verb(name="snooze", usage="snooze 30m|until 14:00 [incident]", summary="page nobody until then", group=STEER),
     Verb(name="resolve", usage="resolve [incident] [note]", summary="it is over", group=STEER),
     Verb(name="reopen", usage="reopen <incident>", summary="it is not over", group=STEER),
     Verb(name="note", usage="note <text>", summary="a remark for the timeline", group=STEER),
@@ -34,7 +34,9 @@ def say_ack(room: Room, command: cmd.Command, asker: Asker) -> Reply:
 
 def say_unack(room: Room, command: cmd.Command, asker: Asker) -> Reply:
     """Give it back."""
-    return room.steer(command, asker, lambda _: ev.Unacknowledged(by=asker.who), {IncidentState.ACKNOWLEDGED})
+    return room.steer(
+        command, asker, lambda _: ev.Unacknowledged(by=asker.who), {IncidentState.ACKNOWLEDGED, IncidentState.SNOOZED}
+    )
 
 
 def say_assign(room: Room, command: cmd.Command, asker: Asker) -> Reply:
@@ -61,12 +63,17 @@ def say_severity(room: Room, command: cmd.Command, asker: Asker) -> Reply:
 
 def say_snooze(room: Room, command: cmd.Command, asker: Asker) -> Reply:
     """Page nobody until then."""
-    found = next((cmd.span(word) for word in command.words if cmd.span(word)), None)
-    if found is None or found > timedelta(days=7):
-        return Reply(text="For how long, up to 7 days? `/mlops snooze 30m`.", refused=True)
-    words = tuple(word for word in command.words if not cmd.span(word))
-    rest = cmd.Command(verb=command.verb, words=words, text=command.text)
-    until = room.engine.now() + found
+    now = room.engine.now()
+    begins = next((index for index, word in enumerate(command.words) if word.lower() == "until"), len(command.words))
+    words, after = list(command.words[:begins]), command.words[begins + 1 :]
+    until, used = moment(after, now, room.zone_of(asker)) if after else (None, 0)
+    length = next((found for word in words if (found := cmd.span(word))), None)
+    if until is None and length is not None:
+        until, words = now + length, [word for word in words if not cmd.span(word)]
+    if until is None or not now < until <= now + LONGEST_SNOOZE:
+        text = "For how long, up to 7 days? `/mlops snooze 30m` or `/mlops snooze until 14:00`."
+        return Reply(text=text, refused=True)
+    rest = cmd.Command(verb=command.verb, words=(*words, *after[used:]), text=command.text)
     return room.steer(rest, asker, lambda _: ev.Snoozed(by=asker.who, until=until))
 
 
