@@ -203,3 +203,17 @@ def test_a_page_that_helps_nobody_is_not_sent(desk: Office, typed: str, who: obj
 
     assert answer in desk.say(typed, who).text  # type: ignore[arg-type]
     assert desk.store.queue_stats(desk.clock()).counts.get(("slack", "page", "pending")) is None
+
+
+def test_a_snooze_lasts_until_the_time_that_is_said_and_unack_ends_it(desk: Office) -> None:
+    desk.alert()
+
+    assert "How long" not in desk.say("snooze until tomorrow 09:00 INC-1", BOB).text
+    assert desk.incident.snoozed_until == datetime(2026, 11, 24, 9, tzinfo=UTC)  # Bob has no zone of his own
+    said = desk.say("unack", BOB).text
+    assert "The snooze is over. The ladder starts again now." in said
+    desk.clock.advance(minutes=16)
+    desk.engine.tick()
+    assert paged(desk.incident) == [(f"user:{ALICE.user_id}",)]
+    for typed in ("snooze", "snooze until", "snooze until never", "snooze 8d", "snooze until yesterday 09:00"):
+        assert desk.say(typed, BOB).text.startswith("For how long")

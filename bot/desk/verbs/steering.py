@@ -14,7 +14,7 @@ from handlers.commands import STEER, Verb
 
 VERBS = (
     Verb(name="ack", usage="ack [incident]", summary="take it; the ladder stops climbing", group=STEER),
-    Verb(name="unack", usage="unack [incident]", summary="give it back, or end a snooze; the ladder starts again", group=STEER),
+    Verb(name="unack", usage="unack [incident]", summary="give it back; the ladder starts again", group=STEER),
     Verb(name="assign", usage="assign @person [incident]", summary="hand it to somebody", group=STEER),
     Verb(name="severity", usage="severity P0|P1|P2|P3 [reason]", summary="set how bad it is", group=STEER),
     Verb(name="snooze", usage="snooze 30m|until 14:00 [incident]", summary="page nobody until then", group=STEER),
@@ -33,10 +33,9 @@ def say_ack(room: Room, command: cmd.Command, asker: Asker) -> Reply:
 
 
 def say_unack(room: Room, command: cmd.Command, asker: Asker) -> Reply:
-    """Give it back."""
-    return room.steer(
-        command, asker, lambda _: ev.Unacknowledged(by=asker.who), {IncidentState.ACKNOWLEDGED, IncidentState.SNOOZED}
-    )
+    """Give it back, or end a snooze."""
+    wanted = {IncidentState.ACKNOWLEDGED, IncidentState.SNOOZED}
+    return room.steer(command, asker, lambda _: ev.Unacknowledged(by=asker.who), wanted)
 
 
 def say_assign(room: Room, command: cmd.Command, asker: Asker) -> Reply:
