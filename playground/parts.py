@@ -61,6 +61,7 @@ PARTS = {
             is_unpacked=True,
             is_library=True,
         ),
+        Part(name="dockerd", package="docker.io", programs=("dockerd",), places=("/usr/sbin", "/usr/bin")),
         Part(name="chromium", package="chromium", programs=("chromium", "chromium-browser")),
     )
 }

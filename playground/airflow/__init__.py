@@ -12,6 +12,7 @@ loopback. Users: `bot` may do everything, `eve` may only look.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -135,9 +136,11 @@ class Server:
         self._running[name] = self._parts.start(name, [str(self.bin / "airflow"), name, *more], self._environment)
 
     def kill(self, name: str) -> None:
-        """kill -9 of a program and whatever it started."""
+        """kill -9 of a program and whatever it started in its session."""
         part = self._running.pop(name)
-        os.killpg(part.pid, 9)
+        for process in _session(part.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, 9)
         part.process.wait()
 
     def wait_until_up(self) -> None:
@@ -210,3 +213,13 @@ class Server:
             for name, (_, role) in USERS.items():
                 who = ["-u", name, "-p", self.passwords[name], "-r", role, "-f", name, "-l", name]
                 _run([airflow, "users", "create", *who, "-e", f"{name}@example.org"], environment)
+
+
+def _session(leader: int) -> list[int]:
+    """Processes of the session: gunicorn's workers have groups of their own."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[3]) == leader:
+                found.append(int(stat.parent.name))
+    return found

@@ -127,7 +127,7 @@ def test_airflow_dies_in_the_middle_and_comes_back(server: Server, airflow: Airf
     before = len(server.runs())
     one.follow(within_s=60, until=lambda seen: "task read_labels" in seen.detail)
     server.kill(server.programs[0])
-    assert "the connection was refused" in one.perform().detail
+    one.follow(within_s=20, until=lambda seen: "the connection was refused" in seen.detail)
     server.start(server.programs[0])
     server.wait_until_up()
     one.follow(within_s=30, until=lambda seen: "task read_labels" in seen.detail)
