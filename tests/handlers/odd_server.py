@@ -54,8 +54,11 @@ def answering(status: int, body: object = b"", *, headers: dict[str, str] | None
 
 
 @contextmanager
-def raw(behave: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
-    """The address of a server that hands each connection to `behave`, which ends when the event is set."""
+def raw(behave: Callable[[socket.socket, threading.Event], None], seen: list[bytes] | None = None) -> Iterator[str]:
+    """The address of a server that hands each connection to `behave`, which ends when the event is set.
+
+    `seen` gets what each connection sent first.
+    """
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)
@@ -74,7 +77,9 @@ def raw(behave: Callable[[socket.socket, threading.Event], None]) -> Iterator[st
             with connection:
                 connection.settimeout(5)
                 try:
-                    connection.recv(65_536)
+                    first = connection.recv(65_536)
+                    if seen is not None:
+                        seen.append(first)
                     behave(connection, over)
                 except OSError:
                     return  # the client has gone, as it should

@@ -3,6 +3,9 @@ secret."""
 
 from __future__ import annotations
 
+import json
+import socket
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -60,6 +63,12 @@ CALLS: dict[str, Callable[[str], object]] = {
         "up", datetime.now(UTC) - timedelta(minutes=1), datetime.now(UTC), timedelta(seconds=5)
     ),
     "prometheus check": lambda url: prometheus.BACKEND.check(metrics(url)),
+}
+READS = {
+    "get": json.dumps({"registered_model": {"name": "m", "aliases": [{"alias": "champion", "version": "1"}]}}).encode(),
+    "search": json.dumps(
+        {"model_versions": [{"name": "m", "version": "1", "creation_timestamp": 1, "current_stage": "Production"}]}
+    ).encode(),
 }
 HTML = b"<html><body><form action=/login>Please log in</form></body></html>"
 
@@ -216,6 +225,34 @@ def test_mlflow_setting_an_alias_with_a_lost_answer_is_unclear() -> None:
     calls = [f"{method} {path.partition('?')[0].rpartition('/')[2]}" for method, path, _ in asked.requests]
     assert (calls[0], calls[-2:]) == ("GET get", ["POST alias", "GET get"]), "read, compare, set, read back"
     assert (raised.value.reason, raised.value.happened) == ("conflict", None)
+
+
+@pytest.mark.parametrize("binding", ["alias", "stage"])
+def test_mlflow_that_dies_right_after_the_change_leaves_it_unclear(binding: str) -> None:
+    """The change was answered, the read-back finds nobody: to call that "nothing was changed" would be a lie."""
+    changed = threading.Event()
+
+    def answer(connection: socket.socket, _: threading.Event) -> None:
+        body = b"{}"
+        if changed.is_set():
+            return  # hangs up on whoever comes later
+        if seen[-1].startswith(b"GET"):
+            body = READS["search" if b"search" in seen[-1] else "get"]
+        else:
+            changed.set()
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            + f"Content-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+
+    seen: list[bytes] = []
+    with raw(answer, seen) as url:
+        one, pointer = (registry(url), "champion") if binding == "alias" else (stages(url), "Production")
+        with pytest.raises(Foreign) as raised:
+            one.move_alias("m", pointer, expected="1", to="2")
+    assert changed.is_set(), "the change was made"
+    assert (raised.value.reason, raised.value.happened) == ("unreachable", None)
 
 
 def test_prometheus_says_that_its_answer_is_partial() -> None:
