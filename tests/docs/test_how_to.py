@@ -148,3 +148,23 @@ def test_no_page_names_a_file_twice(page: Path) -> None:
         line.partition("file=")[2] for line in page.read_text(encoding="utf-8").splitlines() if "file=" in line[:40]
     ]
     assert len(names) == len(set(names))
+
+
+def test_a_reader_can_say_how_a_model_is_trained(tmp_path: Path) -> None:
+    """The profile with all four ways is accepted as it stands; a training that is no one's is told with its line."""
+    unpack("docs/how-to/add-a-system.md", tmp_path)
+    for shipped in (tmp_path / "runbooks").rglob("*.md"):
+        shipped.unlink()
+    unpack("docs/how-to/retrain.md", tmp_path)
+    extra = {"AIRFLOW_PASSWORD": "airflow-very-secret"}
+    checked = run(tmp_path, "bot", "check", extra=extra)
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+    profile = tmp_path / "runbooks/shop/system.yaml"
+    whole = profile.read_text(encoding="utf-8")
+    profile.write_text(
+        whole.replace("retrain: embedder}", "retrain: embeder}").replace("backend: engine", "backend: here")
+    )
+    told = run(tmp_path, "bot", "check", extra=extra).stdout
+    assert 'unknown training or job "embeder"; did you mean "embedder"?' in told
+    assert 'backend "here" is no services; it offers commands' in told
+    assert "very-secret" not in told
