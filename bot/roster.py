@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from bot.model import Who
 from bot.policy import Hold, Policy
 from bot.policy.calendar import Span
 from bot.policy.roster import CalendarCopy, StandIn, manned
-from bot.policy.rota import shifts
+from bot.policy.rota import Rota, shifts
 from bot.policy.rota_words import span_words
 from bot.store import Store, StoreDown, Tx
 
@@ -154,21 +155,40 @@ class Roster:
 
 def _tell(tx: Tx, one: StandIn, before: Policy, after: Policy, now: datetime, *, is_over: bool = False) -> None:
     """Tell everybody whose hours changed, other than the one who changed them."""
-    start = max(one.start_at, now)
-    gained, lost = (before, after) if is_over else (after, before)
-    held = {shift.person for shift in shifts(lost.rotas[one.rotation], start, one.end_at)} if start < one.end_at else ()
-    for key in dict.fromkeys((one.person, *sorted(held))):
-        person = gained.by_key(key)
+    rota = after.rotas.get(one.rotation)
+    was = before.rotas.get(one.rotation)
+    if rota is None or was is None:  # it was taken out of the files meanwhile
+        return
+    word = "cancelled" if is_over else "made"
+    for key, gained, span, other in handed_over(was, rota, max(one.start_at, now), one.end_at):
+        person = after.by_key(key)
         if person is None or (person.who == one.by and not is_over):
             continue
-        zone = person.zone or after.rotas[one.rotation].told_in
-        span = span_words(Span(start_at=start, end_at=one.end_at), zone)
-        theirs = key == one.person
-        does = "are not" if theirs == is_over else "are"
+        does = "are" if gained else "are not"
+        text = f"You {does} on call for {rota.name} from {span_words(span, person.zone or rota.told_in)}"
+        text += f"; @{other} is" if other and not gained else ""
         by = one.by.name or one.by.user_id
-        what = f"You {does} on call for {one.rotation} from {span}"
-        if not theirs:
-            what += "" if is_over else f"; @{one.person} is"
-        word = "cancelled" if is_over else "made"
-        said = f"{what}. {one.id}, {word} by @{by}." if not is_over else f"{what}. {one.id} by @{by} is cancelled."
-        tx.announce(f"{one.id}:{word}:{key}", f"user:{person.who.user_id}", said, now)
+        said = f"{text}. {one.id} by @{by} is cancelled." if is_over else f"{text}. {one.id}, made by @{by}."
+        row_id = f"{one.id}:{word}:{key}:{int(span.start_at.timestamp())}"
+        tx.announce(row_id, f"user:{person.who.user_id}", said, now)
+
+
+def handed_over(before: Rota, after: Rota, start: datetime, end: datetime) -> list[tuple[str, bool, Span, str]]:
+    """Whose hours differ: the person, whether they gained them, which, and who has them instead ("" for nobody)."""
+    if start >= end:
+        return []
+    rows = [shifts(rota, start, end) for rota in (before, after)]
+    edges = sorted({start, end, *(at for row in rows for shift in row for at in (shift.start_at, shift.end_at))})
+    found: list[tuple[str, bool, Span, str]] = []
+    for begin, finish in pairwise(edges):
+        old, new = (next((one.person for one in row if one.start_at <= begin < one.end_at), "") for row in rows)
+        for key, gained, other in ((new, True, old), (old, False, new)):
+            if old == new or not key:
+                continue
+            last = next((one for one in reversed(found) if one[0] == key and one[1] == gained), None)
+            span = Span(start_at=begin, end_at=finish)
+            if last is not None and last[2].end_at == begin and last[3] == other:
+                found.remove(last)
+                span = Span(start_at=last[2].start_at, end_at=finish)
+            found.append((key, gained, span, other))
+    return found

@@ -217,3 +217,22 @@ def test_a_snooze_lasts_until_the_time_that_is_said_and_unack_ends_it(desk: Offi
     assert paged(desk.incident) == [(f"user:{ALICE.user_id}",)]
     for typed in ("snooze", "snooze until", "snooze until never", "snooze 8d", "snooze until yesterday 09:00"):
         assert desk.say(typed, BOB).text.startswith("For how long")
+
+
+def test_everybody_hears_of_the_hours_that_changed_and_of_no_others(desk: Office) -> None:
+    """Bob has two days, Mia four hours in them; when Bob's are cancelled, Mia's stay."""
+    desk.say("override @bob 2d from sat 09:00", MIA)
+    desk.say("override @mia 4h from sat 10:00", MIA)
+    desk.settle(5)
+    before = len(posts(desk.ws))
+
+    desk.say("override cancel OVR-1", MIA)
+
+    desk.settle(5)
+    told = sorted((call.args["channel"][-3:], *text_of(call).split(" from ")) for call in posts(desk.ws)[before:])
+    assert [(channel, what, span[:32]) for channel, what, span in told] == [
+        ("BOB", "You are not on call for main", "Sat 28 Nov 2026 09:00 to 10:00 ("),
+        ("BOB", "You are not on call for main", "Sat 28 Nov 2026 14:00 to Mon 30 "),
+        ("ICE", "You are on call for main", "Sat 28 Nov 2026 09:00 to 10:00 ("),
+        ("ICE", "You are on call for main", "Sat 28 Nov 2026 14:00 to Mon 30 "),
+    ]

@@ -159,7 +159,7 @@ def _of_rota(
 
 
 def _span(one: StandIn, zone: str) -> str:
-    return f"{moment_words(one.start_at, zone)} to {moment_words(one.end_at, zone)}"
+    return f"{moment_words(one.start_at, zone).rsplit(' (', 1)[0]} to {moment_words(one.end_at, zone)}"
 
 
 def _calendar(policy: Policy, copy: CalendarCopy | None, now: datetime, layer: str) -> str:
