@@ -81,6 +81,15 @@ class Compose:
             if answer.status != 204:
                 raise self._engine.odd(answer, f"a restart of {one.name}")
 
+    def how(self, name: str) -> str:
+        """What `make_load` will do, for an approver."""
+        return f"Restart every container of the service {name} of compose project {self.project}."
+
+    def make_load(self, name: str) -> str:
+        """Restart the service, so that it reads its model anew. A second time only interrupts it once more."""
+        self.restart(name)
+        return f"{self._what(name)} was restarted."
+
     # trainings
 
     def ready(self, training: TrainingProfile, values: Mapping[str, str]) -> Ready:
@@ -220,7 +229,7 @@ class ComposeBackend:
     """The kind of backend as the registry of handlers knows it."""
 
     kind = "compose"
-    offers = ("services",)
+    offers = ("services", "reload")
     settings = ("url", "project")
 
     def build(self, settings: Mapping[str, str]) -> Compose:

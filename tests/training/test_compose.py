@@ -188,9 +188,14 @@ def test_a_service_is_restarted_and_its_runs_are_left_alone(server: Double) -> N
     assert before.started_at is not None
     assert after.started_at > before.started_at
     assert server.containers[key_of(server)]["State"]["StartedAt"] != "2026-11-21T07:00:00.5Z"
-    with pytest.raises(Foreign) as raised:
-        engine_.restart("nosuch")
-    assert (raised.value.reason, raised.value.happened) == ("not_found", False)
+    assert engine_.how("trainer") == "Restart every container of the service trainer of compose project shop."
+    assert engine_.make_load("trainer") == "Service trainer of compose project shop was restarted."
+    [again] = engine_.containers("trainer")
+    assert again.state == "running"
+    for restart in (engine_.restart, engine_.make_load):
+        with pytest.raises(Foreign) as raised:
+            restart("nosuch")
+        assert (raised.value.reason, raised.value.happened) == ("not_found", False)
 
 
 def test_no_engine(tmp_path: Path) -> None:
