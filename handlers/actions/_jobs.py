@@ -11,27 +11,33 @@ from typing import Any
 
 from bot.model import Draft, Outcome, Plan, Step
 from bot.policy import JobProfile
-from bot.ports import Foreign, Json, Refusal, Scene, Seen, Thing, Workloads
+from bot.policy.training import TrainingProfile
+from bot.ports import Foreign, Json, Refusal, Run, Scene, Seen, Thing, Workloads
 from handlers._kube import (
     CRON_JOB,
     JOB,
+    POD,
     annotations_of,
     condition,
     containers,
     count,
     dig,
     is_owned_by,
+    items,
     labels_of,
     name_of,
     short_image,
     uid_of,
 )
 from handlers._look import length, listed
+from handlers.actions import _training
 from handlers.actions._change import PASSING
 from handlers.actions._workload import missing, owner_of, port_of
 
 CREATE, ENDED = "create_job", "prove_ended"
 OURS = "mlops-bot/plan"  # annotation of the Job: the plan that made it
+_JOB_LABEL = "job-name"  # on the pods of a Job: whose they are
+_LOG_LINES = 200
 _NAME_CAP = 52  # what is left of 63 for the CronJob's name
 
 
@@ -95,7 +101,10 @@ def see(scene: Scene, job: JobProfile, plan: Plan, step: str, *, change: bool) -
     port = port_of(scene, job.backend)
     thing = _job(job, job_name(job, plan))
     if step == ENDED:
-        return _ended(port.get(thing))
+        seen = _ended(port.get(thing))
+        if seen.outcome is Outcome.FAILED and plan.action == "retrain":
+            return Seen(outcome=Outcome.FAILED, detail=_why(port, thing, job, seen.detail))
+        return seen
     if change:
         live = port.get(_cron(job))
         try:
@@ -168,6 +177,36 @@ def _made(port: Workloads, thing: Thing, plan: Plan) -> Seen:
     if annotations_of(live).get(OURS) != plan.id:
         return Seen(outcome=Outcome.FAILED, detail=f"{thing.label} is there, but another plan made it. Ask again.")
     return Seen(outcome=Outcome.DONE, detail=f"{thing.label} is made.")
+
+
+def _why(port: Workloads, thing: Thing, job: JobProfile, told: str) -> str:
+    """Why a training failed, by how its last container ended and by its log; `told` where neither can be read."""
+    try:
+        pods = port.list(Thing(kind=POD, namespace=thing.namespace), labels=f"{_JOB_LABEL}={thing.name}")
+        ended = [one for pod in pods for one in _ends(pod)]
+        if not ended:
+            return told
+        pod, container, last = max(ended, key=lambda one: str(one[2].get("finishedAt") or ""))
+        log = port.logs(Thing(kind=POD, namespace=thing.namespace, name=pod), container, lines=_LOG_LINES)
+    except Foreign:
+        return told  # it may not be read; that it failed is certain
+    code = last.get("exitCode")
+    run = Run(
+        state="failed", exit_code=code if isinstance(code, int) else None, log=log,
+        is_out_of_memory=last.get("reason") == "OOMKilled",
+    )  # fmt: skip
+    verdict = _training.verdict(TrainingProfile(name=job.name, backend=job.backend), run)
+    return f"{thing.label} failed: {verdict} The whole log: pod {pod}."
+
+
+def _ends(pod: Json) -> list[tuple[str, str, Json]]:
+    """(pod, container, how it ended) of each container that ended badly."""
+    found: list[tuple[str, str, Json]] = []
+    for one in items(pod, "status", "containerStatuses"):
+        last = dig(one, "state", "terminated") or dig(one, "lastState", "terminated")
+        if isinstance(last, dict) and last.get("exitCode") != 0:
+            found.append((name_of(pod), str(one.get("name")), last))
+    return found
 
 
 def _ended(live: Json) -> Seen:

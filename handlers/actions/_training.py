@@ -213,13 +213,18 @@ def _followed(scene: Scene, training: TrainingProfile, plan: Plan, run: Run) -> 
 
 def failure(training: TrainingProfile, run: Run, took: timedelta) -> str:
     """Why it failed and what to do next, in a few sentences."""
+    return f"Failed after {length(took)}: {verdict(training, run)} {run.where}".strip()
+
+
+def verdict(training: TrainingProfile, run: Run) -> str:
+    """The cause, the line of the log that says so, and the next step."""
     cause, line = judge(
         training, exit_code=run.exit_code, is_out_of_memory=run.is_out_of_memory, is_over_time=run.is_over_time,
         log=run.log,
     )  # fmt: skip
     code = "" if run.exit_code is None else f" ({exit_words(run.exit_code)})"
     told = f" Its log: “{_clean(line, _LINE_CAP)}”." if line else ""
-    return f"Failed after {length(took)}: {TITLES[cause]}{code}.{told} {NEXT_STEPS[cause]} {run.where}".strip()
+    return f"{TITLES[cause]}{code}.{told} {NEXT_STEPS[cause]}"
 
 
 def exit_words(code: int) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from bot.model import Outcome
+from bot.policy import JobProfile, ModelProfile, System
 from bot.policy.training import NEXT_STEPS, TITLES, Argument, Cause, TrainingProfile, judge, pattern_fault
-from bot.ports import Foreign, Ready, Run
+from bot.ports import Foreign, Ready, Run, Scene, Thing
+from bot.registry import load
 from handlers.actions._training import coarse, failure, run_key
-from tests.handlers.fakes import FakeRegistry, version
+from tests.handlers.fakes import FakeRegistry, plan_of, version
 from tests.training.drive import MODEL, Driver
 
 TRAINING = TrainingProfile(name="nightly", backend="there", command=("train",))
@@ -230,3 +232,55 @@ def test_a_run_that_surely_is_not_there_is_started_under_the_same_name_again() -
     assert [one.perform().outcome, one.observe().outcome, one.perform().outcome] == [Outcome.NOT_YET] * 3
     assert one.plan is not None
     assert there.started == [run_key(TRAINING, one.plan)] * 2
+
+
+class Cluster:
+    """A cluster with one failed Job and its pod, as the API tells them."""
+
+    def __init__(self, terminated: dict[str, Any], log: str) -> None:
+        self.pod = {"metadata": {"name": "nightly-abc"}, "status": {"containerStatuses": [
+            {"name": "sidecar", "state": {"terminated": {"exitCode": 0}}},
+            {"name": "train", "state": {"terminated": terminated}},
+        ]}}  # fmt: skip
+        self.log: str | Foreign = log
+        self.asked: list[Any] = []
+
+    def get(self, thing: Thing) -> dict[str, Any]:
+        told = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
+        return {"metadata": {"name": thing.name}, "status": {"conditions": [told]}}
+
+    def list(self, thing: Thing, *, labels: str) -> list[dict[str, Any]]:
+        self.asked.append(labels)
+        return [self.pod]
+
+    def logs(self, pod: Thing, container: str, *, lines: int) -> str:
+        self.asked.append((pod.name, container))
+        if isinstance(self.log, Foreign):
+            raise self.log
+        return self.log
+
+
+@pytest.mark.parametrize(
+    "terminated, log, words",
+    [
+        ({"exitCode": 137, "reason": "OOMKilled"}, "epoch 1", "out of memory (exit code 137)"),
+        ({"exitCode": 1}, "too few labels: 3\n", "too few labels (exit code 1). Its log: “too few labels: 3”"),
+        ({"exitCode": 1}, Foreign("refused", "No.", happened=False), "failed: BackoffLimitExceeded. Look at the log"),
+    ],
+)
+def test_a_failed_job_of_a_cluster_is_classified_too(terminated: dict[str, Any], log: Any, words: str) -> None:
+    cluster = Cluster(terminated, "")
+    cluster.log = log
+    job = JobProfile(name="nightly", backend="k", namespace="shop", cronjob="nightly")
+    model = ModelProfile(name=MODEL, service="ranker", retrain="nightly")
+    scene = Scene(
+        now=datetime.now(UTC), system=System(name="shop", models=(model,), jobs=(job,)), model=model, service="ranker",
+        backends={"k": cluster},
+    )  # fmt: skip
+    draft = proven(Registry()).drawn()
+    plan = plan_of("retrain", draft, request={"model": MODEL, "job": "nightly"})
+    seen = load().actions["retrain"].perform(scene, plan, "prove_ended")
+    assert seen.outcome is Outcome.FAILED
+    assert words in seen.detail
+    assert cluster.asked[1] == ("nightly-abc", "train")
+    assert cluster.asked[0].startswith("job-name=nightly-")
