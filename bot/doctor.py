@@ -12,6 +12,7 @@ from bot.calendars import CalendarReader
 from bot.chat import SlackProblem
 from bot.clock import Clock
 from bot.config import Settings
+from bot.drift.runner import DriftRunner
 from bot.media import Courier
 from bot.policy import WorkloadProfile
 from bot.ports import Foreign, Permissions
@@ -33,6 +34,7 @@ def examine(settings: Settings, registry: Registry) -> list[Line]:
     """Ask the database, Slack and every backend. Nothing is changed."""
     return [
         _database(settings), _slack(settings), *_backends(settings, registry), *_calendars(settings), *_media(settings),
+        *_drift(settings),
     ]  # fmt: skip
 
 
@@ -93,6 +95,16 @@ def _media(settings: Settings) -> list[Line]:
             words = "its address is understood; nobody was called" if called.ok else called.why
             lines.append(Line(what=f"{key}: {name}", ok=called.ok, words=words))
     return lines
+
+
+def _drift(settings: Settings) -> list[Line]:
+    """Whether the worker has what it needs, when a model has data to look at."""
+    if not any(profile.has_data for models in settings.drift.values() for profile in models.values()):
+        return []
+    try:
+        return [Line(what="drift worker", ok=True, words=DriftRunner(settings.drift_worker).check())]
+    except Foreign as problem:
+        return [Line(what="drift worker", ok=False, words=problem.sentence)]
 
 
 def _backends(settings: Settings, registry: Registry) -> list[Line]:

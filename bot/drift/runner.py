@@ -35,6 +35,7 @@ from bot.ports import Foreign
 MODULE = "handlers.drift.worker"
 ANSWER, HTML, PICTURE, SCRATCH = "answer.json", "report.html", "picture.png", "scratch"  # in the run's folder
 ANSWER_CAP_BYTES = 16_000_000
+CHECK_S = 60.0
 LOOK_S = 0.1  # between two looks at the worker
 REASONS = frozenset({"unreachable", "timeout", "refused", "not_found", "conflict", "invalid", "overloaded", "broken"})
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -91,6 +92,25 @@ class DriftRunner:
             return self._run(request)
         finally:
             self._turn.release()
+
+    def check(self) -> str:
+        """What the worker's Python brings, in words for `doctor`. Raises Foreign("broken") when it lacks something."""
+        with tempfile.TemporaryDirectory(prefix="mlops-drift-check-") as folder:
+            scratch = Path(folder)
+            command = [self._settings.python, "-m", self._module, "--check"]
+            try:
+                ended = subprocess.run(
+                    command, cwd=scratch, env=self._environment(scratch), stdin=subprocess.DEVNULL,
+                    capture_output=True, text=True, timeout=CHECK_S, check=False,
+                )  # fmt: skip
+            except (OSError, subprocess.TimeoutExpired) as error:
+                text = "The drift worker's Python does not start. Set `drift.python` to one with the extra `drift`."
+                raise Foreign("broken", text) from error
+        said = [line for line in ended.stdout.splitlines() if line.strip()][:20]
+        if ended.returncode:
+            missing = next((line for line in said if "missing" in line), "It cannot load the worker's own code.")
+            raise Foreign("broken", f"The drift worker cannot work: {missing[:200]}")
+        return ", ".join(said)[:300]
 
     def close(self) -> None:
         """End a worker that runs, and start no other."""
@@ -150,24 +170,27 @@ class DriftRunner:
         return _End(stopped, child.returncode)
 
     def _started(self, question: IO[bytes], folder: Path) -> subprocess.Popen[bytes]:
-        code = folder / SCRATCH / "code"
-        code.mkdir()
-        for package in ("bot", "handlers"):  # and nothing else of ours: the worker's Python may be another one
-            (code / package).symlink_to(Path(__file__).resolve().parents[2] / package)
-        environment = dict(self._settings.environment) | {
-            "PYTHONPATH": str(code), "MPLCONFIGDIR": str(folder / SCRATCH), "MPLBACKEND": "Agg", "TZ": "UTC",
-            "HOME": str(folder / SCRATCH), "TMPDIR": str(folder / SCRATCH), "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin",
-            "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "DO_NOT_TRACK": "1",
-        }  # fmt: skip
         try:
             return subprocess.Popen(
                 [self._settings.python, "-m", self._module], stdin=question, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, env=environment, cwd=folder, start_new_session=True,
+                stderr=subprocess.DEVNULL, env=self._environment(folder / SCRATCH), cwd=folder, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise Foreign(
                 "broken", f"No drift report: the worker's Python does not start ({error.strerror}). Set `drift.python`."
             ) from error
+
+    def _environment(self, scratch: Path) -> dict[str, str]:
+        """All that the worker is given: our code, room of its own, and what the operator names."""
+        code = scratch / "code"
+        code.mkdir()
+        for package in ("bot", "handlers"):  # and nothing else of ours: the worker's Python may be another one
+            (code / package).symlink_to(Path(__file__).resolve().parents[2] / package)
+        return dict(self._settings.environment) | {
+            "PYTHONPATH": str(code), "MPLCONFIGDIR": str(scratch), "MPLBACKEND": "Agg", "TZ": "UTC",
+            "HOME": str(scratch), "TMPDIR": str(scratch), "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin",
+            "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "DO_NOT_TRACK": "1",
+        }  # fmt: skip
 
 
 @contextlib.contextmanager

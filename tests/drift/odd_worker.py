@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bot.drift import wire
 from bot.drift.report import Cause, DriftReport, Triage, Verdict
+from handlers.drift.worker import _bound
 
 
 def report(model: str) -> DriftReport:
@@ -36,11 +37,19 @@ def main() -> None:
     act(then, folder, given)
 
 
-def act(then: str, folder: Path, given: dict[str, object]) -> None:
+def act(  # noqa: C901 - one case for each way to misbehave
+    then: str, folder: Path, given: dict[str, object]
+) -> None:
     match then:
         case "hang":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             (folder / "pid").write_text(str(os.getpid()))
+            time.sleep(600)
+        case "orphan":
+            _bound(500, int(str(given["parent"])))
+            half = folder / "half"
+            half.write_text(str(os.getpid()))
+            half.rename(folder / "pid")
             time.sleep(600)
         case "child":
             child = os.fork()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -169,3 +171,30 @@ def test_a_python_that_is_not_there_and_a_folder_that_cannot_be(tmp_path: Path) 
 
 def test_settings_show_no_secret() -> None:
     assert PASSWORD not in repr(WorkerSettings(environment=(("KEY", PASSWORD),)))
+
+
+def test_check_says_what_the_workers_python_brings_or_lacks(tmp_path: Path) -> None:
+    said = DriftRunner(WorkerSettings(reports=tmp_path)).check()
+    assert "evidently 0.7.23" in said.split(", ")
+    with pytest.raises(Foreign, match="cannot load the worker's own code"):
+        DriftRunner(WorkerSettings(reports=tmp_path), module="handlers.drift.no_such_worker").check()
+    with pytest.raises(Foreign, match=r"Set `drift\.python`"):
+        DriftRunner(WorkerSettings(reports=tmp_path, python=str(tmp_path / "none"))).check()
+
+
+def test_the_worker_does_not_outlive_the_bot(tmp_path: Path) -> None:
+    """A bot that is killed tells nobody; its worker must not go on eating a gigabyte."""
+    asked_for = (
+        "import sys; from pathlib import Path; from tests.drift.test_runner import asked;"
+        "from bot.drift.runner import DriftRunner, WorkerSettings;"
+        "DriftRunner(WorkerSettings(reports=Path(sys.argv[1])), module='tests.drift.odd_worker').run(asked('orphan'))"
+    )
+    bot = subprocess.Popen([sys.executable, "-c", asked_for, str(tmp_path)], cwd=Path(__file__).parents[2])
+    try:
+        until(lambda: list(tmp_path.glob("run-*/pid")), "the worker starts")
+        pid = int(next(iter(tmp_path.glob("run-*/pid"))).read_text())
+        assert not is_gone(pid)
+    finally:
+        bot.kill()
+        bot.wait()
+    until(lambda: is_gone(pid), "the worker ends with the bot")

@@ -66,11 +66,13 @@ def test_screen_triage_and_picture_without_the_full_report(ask: Ask, tmp_path: P
 
 def test_only_the_rows_of_the_window_are_compared(ask: Ask) -> None:
     before, now = affairs()
-    report = ask(before, now, window=timedelta(days=2))
+    report = ask(before, now, window=timedelta(days=2), feature="religious")
     expected = int((now[TIME] >= np.datetime64("2026-03-07")).sum())
     assert 0 < expected < 3000
     assert (report.reference_rows, report.current_rows) == (3000, expected)
     assert report.triage.cause is Cause.QUIET
+    assert [(column.name, column.is_pictured) for column in report.columns] == [("religious", True)]
+    assert report.inputs > 5
 
 
 def test_what_cannot_be_answered_is_a_sentence(ask: Ask, tmp_path: Path) -> None:
