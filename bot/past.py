@@ -24,11 +24,12 @@ from bot.ports import (
     ModelVersion,
     Move,
 )
-from handlers._history import MAX_POINTS, Span, served_spans, step_for
+from handlers._history import Span, served_spans, step_for
 
 LOOK_BACK = timedelta(days=30)
+NEAR = timedelta(days=1)  # looked at more closely: 18 s apart instead of nine minutes
 SERVED = "served"
-_POINTS = 5_000  # of a month: one each nine minutes; a version served for less may be missed
+_POINTS = 5_000  # a version that was served for less than the distance of two may be missed
 
 
 def past(system: System, model: ModelProfile, backends: Backends, now: datetime) -> tuple[list[Move], str]:
@@ -51,29 +52,31 @@ def _of_metrics(system: System, model: ModelProfile, backends: Backends, now: da
     if not model.served_query or model.metrics not in backends:
         return []
     metrics = cast("Metrics", backends[model.metrics])
-    step = step_for(LOOK_BACK, points=min(_POINTS, MAX_POINTS))
-    spans = served_spans(metrics, model.served_query, now - LOOK_BACK, now, step)
-    fine = step_for(max(now - spans[0].start + step * 2, timedelta(minutes=5)), points=_POINTS) if spans else step
-    if spans and fine < step:  # a short history is looked at more closely
-        spans = served_spans(metrics, model.served_query, spans[0].start - step, now, fine)
-        step = fine
-    return served_moves(system.name, model.name, spans, step)
+    spans: list[tuple[Span, timedelta]] = []
+    for begin, end in ((now - LOOK_BACK, now - NEAR), (now - NEAR, now)):
+        step = step_for(end - begin, points=_POINTS)
+        spans += [(span, step) for span in served_spans(metrics, model.served_query, begin, end, step)]
+    return served_moves(system.name, model.name, spans)
 
 
-def served_moves(system: str, model: str, spans: Sequence[Span], step: timedelta) -> list[Move]:
-    """Spans of service as moves. Where nothing was seen for more than two steps, nobody knows what was served."""
+def served_moves(system: str, model: str, spans: Sequence[tuple[Span, timedelta]]) -> list[Move]:
+    """Spans of service, each with the distance of the looks it is made of, as moves.
+
+    Where nothing was seen for more than two looks, nobody knows what was served.
+    """
     found: list[Move] = []
     before: Span | None = None
     about = Move(system=system, model=model, what=SERVED, from_="", to="", earliest_at=_EPOCH, latest_at=_EPOCH,
                  told_by=FROM_METRICS)  # fmt: skip
-    for span in spans:
+    wide = timedelta(0)  # distance of the looks before this span
+    for span, step in spans:
         left, earliest = (before.version, before.end) if before is not None else ("", span.start)
-        if before is not None and span.start - before.end > step * _GAP:
-            found.append(replace(about, from_=left, to="", earliest_at=before.end, latest_at=before.end + step))
-            left, earliest = "", before.end + step
+        if before is not None and span.start - before.end > max(wide, step) * _GAP:
+            found.append(replace(about, from_=left, to="", earliest_at=before.end, latest_at=before.end + wide))
+            left, earliest = "", before.end + wide
         if left != span.version:
             found.append(replace(about, from_=left, to=span.version, earliest_at=earliest, latest_at=span.start))
-        before = span
+        before, wide = span, step
     return found
 
 

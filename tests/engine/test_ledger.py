@@ -335,7 +335,7 @@ def test_side_by_side_is_a_time_between() -> None:
     minute = timedelta(minutes=1)
     spans = [Span(version="1", start=zero, end=zero + 10 * minute, told_by="metrics"),
              Span(version="2", start=zero + 12 * minute, end=zero + 20 * minute, told_by="metrics")]  # fmt: skip
-    _, second = served_moves("shop", MODEL, spans, minute)
+    _, second = served_moves("shop", MODEL, [(span, minute) for span in spans])
     assert (second.from_, second.to) == ("1", "2")
     assert (second.earliest_at, second.latest_at) == (zero + 10 * minute, zero + 12 * minute)
 
