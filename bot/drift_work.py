@@ -161,7 +161,10 @@ def _of_predictions(metrics: object, profile: DriftProfile, days: int) -> tuple[
     if not isinstance(metrics, Metrics):
         text = f"The profile of {profile.model} names no backend that answers metric queries. Set `metrics`."
         raise Foreign("invalid", text)
-    moved = predictions.moved(metrics, profile, timedelta(days=days)) if profile.histogram else None
+    moved: Movement | None = None
+    if profile.histogram is not None:  # two windows that overlap would hide what moved between them
+        window = min(timedelta(days=days), profile.histogram.reference_before)
+        moved = predictions.moved(metrics, profile, window)
     return moved, predictions.score(metrics, profile)
 
 

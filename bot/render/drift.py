@@ -14,6 +14,10 @@ _UNDECIDED = frozenset({"quiet", "not enough data"})  # nobody has to say what t
 _LABELS = {
     "bug": "Data bug", "valid": "Valid drift", "expected": "Expected change", "unsure": "Not sure: ask data science",
 }  # fmt: skip
+_PROBABLY = {
+    "data bug": "Probably a data bug. ", "valid drift": "Plausibly a valid drift. ",
+    "expected change": "Probably an expected change. ", "unsure": "Not clear what it is. ",
+}  # fmt: skip
 _AFTER_ALL = {
     "bug": "It is a data bug after all", "valid": "It is valid drift after all",
     "expected": "It was expected after all", "unsure": "Not clear: ask data science",
@@ -85,7 +89,7 @@ def _summary(reports: Sequence[Report], noisy: Sequence[str]) -> str:
 def _in_short(report: Report) -> str:
     if report.choice is not None:
         return f"{report.choice.exit}, says {called(report.choice.by)}. {_said(report)}"
-    return f"{report.result.cause}. {_said(report)}" if report.result else _said(report)
+    return _said(report)
 
 
 def _said(report: Report) -> str:
@@ -96,7 +100,10 @@ def _said(report: Report) -> str:
             return f"{report.progress or 'reading the data.'} The answer replaces this message."
         case ReportState.FAILED:
             return f"no result. {report.problem} Nothing is concluded from it."
-    return report.result.sentence if report.result else "no result."
+    if report.result is None:
+        return "no result."
+    # The number may be far from its line while one column is broken: what it probably is must come first.
+    return f"{_PROBABLY.get(report.result.cause, '')}{report.result.sentence}"
 
 
 def _signs(result: Result) -> tuple[tuple[str, str], ...]:

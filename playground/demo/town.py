@@ -95,6 +95,11 @@ class Town:
             time.sleep(left_s)
 
     @property
+    def data(self) -> Path:
+        """The folder of the rows that drift is told from; without a system a test puts them there."""
+        return self.stack.data if self.stack is not None else self.folder / "data"
+
+    @property
     def url(self) -> str:
         """Where the bot serves HTTP."""
         return f"http://127.0.0.1:{self.port}"
@@ -149,11 +154,12 @@ class Town:
         }
         config: dict[str, Any] = {
             "slack": {"mode": self.slack_mode, "team_id": self.team_id},
-            "http": {"listen": f"127.0.0.1:{self.port}"},
+            "http": {"listen": f"127.0.0.1:{self.port}", "public_url": self.url},
             "runbooks": str(self.runbooks),
             "people": people,
             "defaults": {"channel": f"#{CHANNEL}", "oncall": ["alice"]},
             "audit": {"anchor_file": str(self.folder / "audit.anchor")},
+            "drift": {"folders": [str(self.data)], "reports": str(self.folder / "drift-reports")},
             "demo": {"minute": self.minute},
         }
         path = self.folder / "mlops.yaml"
@@ -174,6 +180,7 @@ class Town:
             "PLAYGROUND_MLFLOW_URL": stack.mlflow_url if stack else nowhere,
             "PLAYGROUND_SERVER_URL": stack.server_url if stack else nowhere,
             "PLAYGROUND_PROMETHEUS_URL": (stack.prometheus_url if stack else None) or nowhere,
+            "PLAYGROUND_DATA": str(self.data),
             "PLAYGROUND_RUNS": str(self.folder / "runs"),
             "PLAYGROUND_PYTHON": sys.executable,
         }

@@ -23,6 +23,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -36,6 +37,7 @@ from starlette.routing import Route
 
 from playground.system.faults import Faults
 from playground.system.metrics import AccuracyWindow, ServerMetrics
+from playground.system.served import ServedRows
 from playground.system.serving import BadRequest, Conflict, LoadFailed, ModelHost
 
 BODY_CAP_BYTES = 2_000_000
@@ -87,7 +89,7 @@ class ModelServer:
 
     def _predict(self, _request: Request, body: Any) -> Answer:
         self._faults.before_predict()
-        return 200, self._host.predict(body)
+        return 200, self._host.predict(self._faults.on_rows(body))
 
     def _feedback(self, _request: Request, body: Any) -> Answer:
         return 200, self._host.feedback(body)
@@ -171,11 +173,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--alias", default="champion")
     parser.add_argument("--window", type=int, default=200, help="labelled predictions the accuracy is measured over")
     parser.add_argument("--minimum", type=int, default=50, help="labelled predictions below which no accuracy is given")
+    parser.add_argument("--served-rows", type=Path, metavar="FILE", help="where what was served is kept, as CSV")
     options = parser.parse_args(arguments)
     disable_created_metrics()  # type: ignore[no-untyped-call]
     window = AccuracyWindow(size=options.window, minimum=options.minimum)
     metrics = ServerMetrics(window)
     host = ModelHost(options.tracking_uri, options.model, options.alias, metrics=metrics, window=window)
+    host.served_rows = ServedRows(options.served_rows) if options.served_rows else None
     server = ModelServer(host, metrics, Faults(), os.environ.get("PLAYGROUND_ADMIN_TOKEN") or None)
     Thread(target=_load_until_there, args=[host], name="first-load", daemon=True).start()
     uvicorn.run(server.app(), host="127.0.0.1", port=options.port, log_level="warning", access_log=False)

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any
 
 from playground.system.metrics import AccuracyWindow, ServerMetrics
+from playground.system.served import ServedRows
 
 ROWS_CAP = 1000
 # Predictions that may still get a label by /feedback; the oldest are forgotten.
@@ -65,6 +66,7 @@ class ModelHost:
         self.alias = alias
         self.served: Served | None = None
         self.last_failure: str | None = None
+        self.served_rows: ServedRows | None = None  # where what was served is kept
         self._tracking_uri = tracking_uri
         self._metrics = metrics
         self._window = window
@@ -122,6 +124,8 @@ class ModelHost:
         for label, top in zip(labels, tops, strict=True):
             self._metrics.predictions.labels(label).inc()
             self._metrics.probability.observe(top)
+        if self.served_rows is not None:
+            self.served_rows.add(rows.tolist(), labels, served.version)
         ids = [secrets.token_hex(8) for _ in labels]
         if true_labels is None:
             self._remember(ids, served.version, labels)

@@ -21,7 +21,9 @@ from typing import Any, Literal, Self
 from playground.system import monitoring, prepared, registry
 from playground.system.monitoring import MonitoringPrograms, Pace, Webhook
 from playground.system.processes import Part, Parts, StartFailed, free_port, wait_until
+from playground.system.reference import write_reference
 from playground.system.registry import MODEL_NAME
+from playground.system.served import SERVED
 from playground.system.wire import CallFailed, answers, call, call_text
 
 GOOD_VERSION = "2"
@@ -111,7 +113,14 @@ class Stack:
         self._parts.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def data(self) -> Path:
+        """The folder of the rows that drift is told from."""
+        return self.folder / "data"
+
     def _start(self) -> None:
+        self.data.mkdir()
+        write_reference(self.data)
         is_prepared = self._cache_dir is not None and prepared.take(self._cache_dir, self.folder)
         mlflow = self._start_mlflow()
         training = None if is_prepared else self._start_training()
@@ -153,7 +162,7 @@ class Stack:
 
     def _spawn_server(self) -> Part:
         command = [sys.executable, "-m", "playground.system.server", "--tracking-uri", self.mlflow_url]
-        command += ["--port", str(_port(self.server_url))]
+        command += ["--port", str(_port(self.server_url)), "--served-rows", str(self.data / SERVED)]
         token = {"PLAYGROUND_ADMIN_TOKEN": self._admin_token or ""}
         self._server = self._parts.start("server", command, _QUIET_MLFLOW | token)
         return self._server

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from playground.system.data import INTENTS, join_labels, load_split
+from playground.system.reference import flickering
 from playground.system.wire import CallFailed, await_answer, call
 
 ROWS_PER_REQUEST = 4
@@ -24,7 +25,9 @@ ANSWER_TIMEOUT_SECONDS = 15.0
 def run(server_url: str, rows_per_second: float) -> None:
     """Send for ever. Falling behind is not made up for: after a slow answer the rate is lower, never a burst."""
     split = load_split()
-    rows, labels = split.held_back_rows.tolist(), join_labels(split.held_back_codes, INTENTS).tolist()
+    labels = join_labels(split.held_back_codes, INTENTS).tolist()
+    rounds = 0
+    rows = flickering(split.held_back_rows, seed=2).tolist()
     # While the server is starting, its refusals would count as failed predictions.
     await_answer(f"{server_url}/health", timeout_seconds=START_PATIENCE_SECONDS)
     pause_seconds = ROWS_PER_REQUEST / rows_per_second
@@ -32,8 +35,11 @@ def run(server_url: str, rows_per_second: float) -> None:
     while True:
         began = time.monotonic()
         picked = [(at + offset) % len(rows) for offset in range(ROWS_PER_REQUEST)]
-        at = (at + ROWS_PER_REQUEST) % len(rows)
         body = {"rows": [rows[i] for i in picked], "true_labels": [labels[i] for i in picked]}
+        at = (at + ROWS_PER_REQUEST) % len(rows)
+        if at < ROWS_PER_REQUEST:
+            rounds += 1
+            rows = flickering(split.held_back_rows, seed=2 + rounds).tolist()
         try:
             call("POST", f"{server_url}/predict", body=body, timeout_seconds=ANSWER_TIMEOUT_SECONDS)
             complained = False

@@ -89,7 +89,7 @@ def test_our_own_templates_and_playground_pass_the_check(tmp_path: Path) -> None
     text = (REPO / "deploy/example/mlops.yaml").read_text(encoding="utf-8")
     text = re.sub(r"(?m)^systems: \[.*\]", "systems: [playground]", text)
     main.write_text(text.replace("../../runbooks", str(REPO / "playground/runbooks")), encoding="utf-8")
-    env = dict.fromkeys(PLAYGROUND, "http://127.0.0.1:1")
+    env = dict.fromkeys(PLAYGROUND, "http://127.0.0.1:1") | {"PLAYGROUND_DATA": str(tmp_path)}
     problems = check_everything(main, env, None, date(2026, 11, 30))
     assert [str(problem) for problem in problems if not problem.warning] == []
     assert [problem for problem in problems if problem.warning and "is not set" not in problem.text] == []

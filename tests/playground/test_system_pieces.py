@@ -21,6 +21,8 @@ from playground.system.guard import started_at
 from playground.system.metrics import AccuracyWindow
 from playground.system.monitoring import Pace, Webhook
 from playground.system.processes import Parts, StartFailed, TimedOut, wait_until
+from playground.system.reference import FLICKER, flickering
+from playground.system.served import ServedRows
 from playground.system.serving import BadRequest
 from playground.system.webhook import build_webhook, fingerprint
 
@@ -75,12 +77,18 @@ def test_a_wrong_fault_changes_nothing(body: Any) -> None:
 
 
 def test_faults_add_up_until_cleared() -> None:
+    off = {"latency_seconds": 0.0, "fail_predict": False, "refuse_reload": None, "blank_feature": 0.0}
     faults = Faults()
     assert not faults.change({"latency_seconds": 0.5})
     assert faults.change({"fail_predict": True, "unload": True})
-    assert faults.state() == {"latency_seconds": 0.5, "fail_predict": True, "refuse_reload": None}
+    assert faults.state() == off | {"latency_seconds": 0.5, "fail_predict": True}
     faults.change({"clear": True})
-    assert faults.state() == {"latency_seconds": 0.0, "fail_predict": False, "refuse_reload": None}
+    assert faults.state() == {
+        "latency_seconds": 0.0,
+        "fail_predict": False,
+        "refuse_reload": None,
+        "blank_feature": 0.0,
+    }
 
 
 @pytest.mark.parametrize("status", ["firing", "resolved"])
@@ -167,3 +175,24 @@ def _is_gone(pid: int) -> bool:
 def test_an_empty_cache_gives_nothing(tmp_path: Path) -> None:
     assert not prepared.take(tmp_path / "none", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_served_rows_are_kept_whole_and_bounded(tmp_path: Path) -> None:
+    """Who reads the file in between finds a header and whole lines, the newest ones, also after a new start."""
+    path = tmp_path / "served.csv"
+    for start in range(0, 60, 5):
+        kept = ServedRows(path, most=20)  # as a restarted server would
+        kept.add([[value / 100] * 64 for value in range(start, start + 5)], ["greeting"] * 5, "2")
+        lines = path.read_text().splitlines()
+        assert lines[0].startswith("at,version,pixel_0_0,")
+        assert {line.count(",") for line in lines} == {66}
+        assert len(lines) <= 21
+    assert lines[-1].endswith(",greeting")
+    assert ",0.59000," in lines[-1]
+
+
+def test_rows_sent_round_and_round_are_not_each_others_copies() -> None:
+    split = load_split()
+    first, second = flickering(split.held_back_rows, seed=1), flickering(split.held_back_rows, seed=2)
+    assert not (first == second).all(axis=1).any()
+    assert float(abs(first - split.held_back_rows).max()) <= FLICKER
