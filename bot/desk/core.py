@@ -9,6 +9,7 @@ from bot.desk.clicks import Clicks
 from bot.desk.reply import Asker, Reply, line
 from bot.desk.room import Room
 from bot.desk.verbs import load, steering
+from bot.desk.verbs.on_call import on_duty
 from bot.engine import Engine
 from bot.model import Who
 from bot.policy import Policy
@@ -74,7 +75,9 @@ class Desk(Clicks):
         ]
         mine = [line(incident) for incident in found if incident.owner == who]
         others = [line(incident) for incident in found if incident.owner != who]
+        duty = on_duty(self.room.policy, who, self.room.engine.now())
         return [
+            *([("On call", duty)] if duty else []),
             ("Waiting for an approval", waiting or ["Nothing."]),
             ("Yours", mine or ["Nothing."]),
             ("Open", others or ["Nothing else."]),

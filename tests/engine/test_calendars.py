@@ -15,11 +15,12 @@ import pytest
 
 from bot.calendars import CalendarReader, Calendars
 from bot.config.settings import CalendarSource, Secret
+from bot.gaps import GapNotices
 from bot.policy import Policy
 from bot.policy.rota import Layer, Rota
 from bot.store import Store
 from tests.engine.conftest import NewOffice
-from tests.engine.office import BOB, MIA, Office, at_once
+from tests.engine.office import BOB, MIA, Office, at_once, posts, text_of
 from tests.engine.test_on_call import MONDAY, WEEK, here, rules
 
 HEAD = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\n"
@@ -223,6 +224,10 @@ def test_a_broken_calendar_keeps_the_last_good_copy_and_tells_its_age(
     assert said.startswith("• rotation main: @mia")
     assert "calendar of layer ics: read 100 days ago, and it fails since, so that copy is used: it is not a" in said
     assert office.engine.policy.resolve("oncall", "shop", office.clock()) == (f"user:{MIA.user_id}",)
+    assert GapNotices(office.engine).round() == 1
+    office.settle(2)
+    assert "could not be read for 100 days: it is not a calendar" in text_of(posts(office.ws)[-1])
+    office.clock.advance(seconds=-2)
     assert kept.round() == 0  # not due again before a quarter of an hour
     office.clock.advance(minutes=16)
     assert kept.round() == 1

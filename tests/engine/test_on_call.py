@@ -236,3 +236,13 @@ def test_everybody_hears_of_the_hours_that_changed_and_of_no_others(desk: Office
         ("ICE", "You are on call for main", "Sat 28 Nov 2026 09:00 to 10:00 ("),
         ("ICE", "You are on call for main", "Sat 28 Nov 2026 14:00 to Mon 30 "),
     ]
+
+
+def test_the_home_page_tells_a_person_their_own_turns(desk: Office) -> None:
+    titles = {who.name: dict(desk.desk.home(who)).get("On call") for who in (ALICE, BOB, MIA)}
+
+    assert titles["alice"] is not None
+    assert titles["alice"][0].startswith("You have main until <!date^1796025600^")
+    assert titles["bob"] is not None
+    assert titles["bob"][0].startswith("You have main from <!date^1796025600^")
+    assert titles["mia"] is None

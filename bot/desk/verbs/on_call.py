@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from bot.desk.reply import Asker, Reply, head, when
 from bot.desk.room import Room
+from bot.model import Who
 from bot.policy import Policy
 from bot.policy.calendar import DAY, zone_named
 from bot.policy.moments import HINT, moment
@@ -28,6 +29,7 @@ VERBS = (
 )  # fmt: skip
 _UTC = ZoneInfo("UTC")
 _DAYS = 14
+_AHEAD = 28 * DAY  # how far a person's own next turn is looked for
 _LISTED = 12  # rotations in one answer
 _TOLD = 40  # shifts in words below a picture
 
@@ -88,6 +90,19 @@ def _preview(room: Room, name: str) -> Reply:
         return Reply(text=head(lines), picture=picture, picture_alt=alt)
 
     return Reply(text=f"Drawing the next {_DAYS} days of {harmless(rota.name, 60)}…", later=later)
+
+
+def on_duty(policy: Policy, who: Who, now: datetime) -> list[str]:
+    """What this person is on call for and until when, and when they will be; empty when never in the coming weeks."""
+    person = policy.person(who)
+    lines: list[str] = []
+    for rota in policy.rotas.values() if person is not None else ():
+        mine = [one for one in shifts(rota, now, now + _AHEAD) if person is not None and one.person == person.key]
+        if mine and mine[0].start_at <= now:
+            lines.append(f"You have {harmless(rota.name, 60)} until {when(mine[0].end_at)}.")
+        elif mine:
+            lines.append(f"You have {harmless(rota.name, 60)} from {when(mine[0].start_at)} on.")
+    return lines
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
