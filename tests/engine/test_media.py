@@ -16,7 +16,7 @@ from bot.policy import Policy
 from bot.policy.reach import Reach, Reachable
 from bot.store import Store
 from tests.engine.conftest import NewOffice
-from tests.engine.office import ALICE, BOB, Office, policy, posts, text_of
+from tests.engine.office import ALICE, BOB, Office, at_once, policy, posts, text_of
 from tests.engine.receivers import Gateway, gateway, mailbox
 
 CANARY = "canary-sms-password"
@@ -219,3 +219,15 @@ def test_a_mention_goes_into_the_thread(file_store: Store, new_office: NewOffice
     (call,) = [one for one in posts(office.ws) if "come quickly" in text_of(one)]
     assert call.args["thread_ts"]
     assert f"<@{ALICE.user_id}>, this is for you." in str(call.args["blocks"])
+
+
+def test_two_replicas_that_claim_at_once_call_once(
+    store: Store, new_office: NewOffice, courier: Courier, sms: Gateway
+) -> None:
+    one, two = (Phone(new_office(store, owner=name, rules=rules("sms")), courier, sms.port) for name in ("one", "two"))
+    one.page()
+
+    done = at_once(one.round, two.round)
+
+    assert sorted(map(str, done)) == ["[True]", "[]"]
+    assert len(sms.got) == 1
