@@ -29,6 +29,7 @@ log = logging.getLogger("mlops.engine")
 
 DUPLICATE = Why(code="duplicate", text="This was handled before.")
 MakeEvent = Callable[["Facts", Incident], Event]
+_TOGETHER = 50  # timers that fire in one transaction; an acknowledgement waits for it at most
 _TRIES = 4  # of a transaction that somebody else's made impossible; each try reads anew
 
 
@@ -313,7 +314,7 @@ class Engine:
         """Handle every timer that is due. Returns how many fired."""
         fired = 0
         while due := self.store.due_timers(self.now()):
-            done = sum(self._fire_alone(timer) for timer in due)
+            done = sum(self._fire_some(due[start : start + _TOGETHER]) for start in range(0, len(due), _TOGETHER))
             fired += done
             if not done:  # another replica has them all, or the store refuses: the next tick comes
                 break
@@ -353,10 +354,20 @@ class Engine:
             tx.save(decision, now)
         return decision
 
-    def _fire_alone(self, timer: Timer) -> bool:
-        """Fire one timer; whatever goes wrong with it, the ones behind it still fire."""
+    def _fire_some(self, timers: Sequence[Timer]) -> int:
+        """Fire timers together; when that fails, each alone, so that whatever is wrong with one costs only that one."""
+        if len(timers) > 1:
+            try:
+                return self._fire(timers)
+            except StoreDown:
+                raise
+            except Exception as problem:  # noqa: BLE001 - whichever it was is told when it fails alone
+                log.info("timers fire one by one: %s", problem, extra={"action": "fire_alone"})
+        return sum(self._fire_alone(timer) for timer in timers)
+
+    def _fire_alone(self, timer: Timer) -> int:
         try:
-            return self._fire(timer)
+            return self._fire([timer])
         except StoreDown:
             raise
         except Exception:
@@ -364,18 +375,23 @@ class Engine:
                 "timer %s of %s failed; it is tried again", timer.kind, timer.incident_id,
                 extra={"action": "timer_failed", "incident": timer.incident_id},
             )  # fmt: skip
-            return False
+            return 0
 
-    def _fire(self, timer: Timer) -> bool:
+    def _fire(self, timers: Sequence[Timer]) -> int:
+        """Fire timers in one transaction: one wait for the disk, whatever their number. Returns how many were ours."""
         now = self.now()
-        event = ev.TimerDue(kind=timer.kind, epoch=timer.epoch, number=timer.number, plan_id=timer.plan_id)
+        decisions: list[Decision] = []
         with self.store.begin() as tx:
-            if not tx.take_timer(timer.id, now):
-                return False
-            decision = decide(tx.incident(timer.incident_id), event, now, self.roster.inside(tx, now))
-            tx.save(decision, now)
-        self._tell(decision)
-        return True
+            taken = tx.take_timers([timer.id for timer in timers], now)
+            policy = self.roster.inside(tx, now) if taken else self.policy
+            for timer in timers:
+                if timer.id in taken:
+                    event = ev.TimerDue(kind=timer.kind, epoch=timer.epoch, number=timer.number, plan_id=timer.plan_id)
+                    decisions.append(decide(tx.incident(timer.incident_id), event, now, policy))
+                    tx.save(decisions[-1], now)
+        for decision in decisions:
+            self._tell(decision)
+        return len(decisions)
 
     def _alerts_changed(self, tx: Tx, fresh: list[tuple[Incoming, str]], truncated: int, now: datetime) -> list[str]:
         """Let each incident of the fresh alerts decide. An ended alert stays with the incident it opened."""

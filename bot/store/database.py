@@ -10,16 +10,19 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
+Insert: TypeAlias = sqlite.Insert | postgresql.Insert  # both know ON CONFLICT
 _WAIT_S = 5.0  # for a lock, a connection or the network, before the caller is told that the store is down
 _STATEMENT_S = 15  # no statement of ours takes a tenth of it
 _POOL: dict[str, Any] = {
@@ -122,6 +125,25 @@ class Database:
 def upsert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT, in the connection's dialect."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def run_upsert(
+    connection: Connection, build: Callable[[Insert], Insert], table: sa.Table, values: Mapping[str, object]
+) -> None:
+    """Execute an INSERT with ON CONFLICT that is compiled once, not each time.
+
+    SQLAlchemy keeps no compiled form of these, and compiling one costs many times what executing it does. `build` adds
+    the conflict's clause to an INSERT and must always add the same; `values` always has the same columns.
+    """
+    compiled = _compiled(build, connection.dialect.name, table, tuple(values))
+    connection.execute(cast("sa.Executable", compiled), dict(values))
+
+
+@lru_cache(maxsize=64)
+def _compiled(build: Callable[[Insert], Insert], name: str, table: sa.Table, columns: tuple[str, ...]) -> sa.Compiled:
+    insert: Insert = sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
+    dialect: Callable[[], sa.Dialect] = sqlite.dialect if name == "sqlite" else psycopg.dialect
+    return build(insert).compile(dialect=dialect(), column_keys=list(columns))
 
 
 def lock_words(connection: Connection, words: str) -> None:

@@ -14,11 +14,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, literal_column, or_, select, true, update
 from sqlalchemy.engine import Connection, Row
 
 from bot.states import DELIVERY, DeliveryState
-from bot.store.database import upsert
+from bot.store.database import Insert, run_upsert
 from bot.store.documents import clean, read_mapping, write_json
 from bot.store.records import Job, QueueStats
 from bot.store.tables import Moment, outbox
@@ -36,6 +36,8 @@ _PRIORITY = {
 _WORK_PRIORITY = {"reread": 0, "step": 1, "draw": 2, "diagnose": 3}
 _WAITING = (DeliveryState.PENDING, DeliveryState.UNKNOWN)
 _UNSENT = (*_WAITING, DeliveryState.SENDING)
+# In the words of the partial index, or SQLite would not see that the index has every such row and read the whole table.
+_IS_UNSENT = outbox.c.state.in_([literal_column(f"'{state}'") for state in sorted(map(str, _UNSENT))])
 LADDER_PAGE = "level"  # `template` of a page that the ladder wanted, and may take back
 _NO_CLAIM = {"owner": "", "lease_until": None, "calling": False}
 
@@ -75,8 +77,11 @@ class Wanted:
 
 def add_once(connection: Connection, wanted: Wanted, now: datetime) -> None:
     """Add a row; one with the same id stays as it is."""
-    row = upsert(connection, outbox).values(_new_row(wanted, now, now))
-    connection.execute(row.on_conflict_do_nothing(index_elements=[outbox.c.id]))
+    run_upsert(connection, _stay, outbox, _new_row(wanted, now, now))
+
+
+def _stay(row: Insert) -> Insert:
+    return row.on_conflict_do_nothing(index_elements=[outbox.c.id])
 
 
 def arm(connection: Connection, wanted: Wanted, now: datetime, after: timedelta = timedelta(0)) -> None:
@@ -84,22 +89,33 @@ def arm(connection: Connection, wanted: Wanted, now: datetime, after: timedelta 
 
     A message that waits out a back-off goes on waiting; work is due when the newest wish says.
     """
-    lane = wanted.lane
-    fresh = _new_row(wanted, now, now + after) | {"living": lane == "slack"}
-    row = upsert(connection, outbox).values(fresh)
+    is_message = wanted.lane == "slack"
+    fresh = _new_row(wanted, now, now + after) | {"living": is_message}
+    run_upsert(connection, _renew_message if is_message else _renew_work, outbox, fresh)
+
+
+def _renew_message(row: Insert) -> Insert:
+    waits = outbox.c.state.in_(_WAITING)
+    return _renew(row, case((waits, outbox.c.not_before), else_=row.excluded.not_before))
+
+
+def _renew_work(row: Insert) -> Insert:
+    return _renew(row, row.excluded.not_before)
+
+
+def _renew(row: Insert, not_before: ColumnElement[datetime]) -> Insert:
     waits = outbox.c.state.in_(_WAITING)
     is_over = outbox.c.state.not_in(_UNSENT)
-    not_before = case((waits, outbox.c.not_before), else_=row.excluded.not_before)
     changed = {
         "state": _becomes("changed"),
         "revision": outbox.c.revision + 1,
         "payload": row.excluded.payload,
         "attempt": case((is_over, 0), else_=outbox.c.attempt),
         "unanswered": case((is_over, 0), else_=outbox.c.unanswered),
-        "not_before": not_before if lane == "slack" else row.excluded.not_before,
+        "not_before": not_before,
         "armed_at": case((waits, outbox.c.armed_at), else_=row.excluded.armed_at),
     }
-    connection.execute(row.on_conflict_do_update(index_elements=[outbox.c.id], set_=changed))
+    return row.on_conflict_do_update(index_elements=[outbox.c.id], set_=changed)
 
 
 def drop_pages(connection: Connection, incident_id: str, now: datetime) -> None:
@@ -123,7 +139,7 @@ def claim(
     free = select(outbox.c.seq).where(_may_go(lane), _free_at() <= now)
     if held:
         free = free.where(outbox.c.id.not_in(held))
-    free = free.order_by(outbox.c.priority, outbox.c.created_at, outbox.c.seq).limit(limit)
+    free = free.order_by(outbox.c.priority, outbox.c.seq).limit(limit)  # as the index has them: nothing to sort
     picked = [row.seq for row in connection.execute(free.with_for_update(skip_locked=True, of=outbox))]
     if not picked:
         return []
@@ -189,7 +205,7 @@ def let_go(
 
 def owners(connection: Connection) -> set[str]:
     """Whoever holds a claim."""
-    query = select(outbox.c.owner).where(outbox.c.state.in_(_UNSENT), outbox.c.owner != "").distinct()
+    query = select(outbox.c.owner).where(_IS_UNSENT, outbox.c.owner != "").distinct()
     return {str(row.owner) for row in connection.execute(query)}
 
 
@@ -226,7 +242,7 @@ def next_free(connection: Connection, lane: str) -> datetime | None:
 
 def count_overdue(connection: Connection, before: datetime) -> int:
     """How many rows have been waiting since before that time."""
-    query = select(func.count()).select_from(outbox).where(outbox.c.state.in_(_UNSENT), outbox.c.armed_at < before)
+    query = select(func.count()).select_from(outbox).where(_IS_UNSENT, outbox.c.armed_at < before)
     return int(connection.execute(query).scalar_one())
 
 
@@ -240,7 +256,7 @@ def stats(connection: Connection, now: datetime) -> QueueStats:
     """How many rows are in which state, and how long the oldest one of each lane has been waiting."""
     which = (outbox.c.lane, outbox.c.kind, outbox.c.state)
     counts = connection.execute(select(*which, func.count().label("rows")).group_by(*which))
-    waiting = outbox.c.state.in_(_UNSENT)
+    waiting = _IS_UNSENT
     oldest = select(outbox.c.lane, func.min(outbox.c.armed_at).label("since")).where(waiting).group_by(outbox.c.lane)
     return QueueStats(
         counts={(row.lane, row.kind, row.state): int(row.rows) for row in counts},
@@ -278,7 +294,7 @@ def _may_go(lane: str) -> ColumnElement[bool]:
     What goes into a thread needs the headline it hangs on, and posts of one thread keep their order: the next one goes
     when the one before is out, or given up. Pages wait for nothing.
     """
-    unsettled = and_(outbox.c.lane == lane, outbox.c.state.in_(_UNSENT))
+    unsettled = and_(outbox.c.lane == lane, _IS_UNSENT)
     if lane != "slack":
         return unsettled
     head, older = outbox.alias("head"), outbox.alias("older")

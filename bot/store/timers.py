@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, exists, func, or_, select, update
@@ -9,7 +10,7 @@ from sqlalchemy.engine import Connection, Row
 
 from bot.effects import SetTimer
 from bot.model import IncidentKind, IncidentState, TimerKind
-from bot.store.database import upsert
+from bot.store.database import Insert, run_upsert
 from bot.store.records import Timer
 from bot.store.tables import incident, timer
 
@@ -21,14 +22,16 @@ _LADDER = (
 
 def arm(connection: Connection, incident_id: str, wanted: SetTimer) -> None:
     """Fall due then; one that was set for the same is moved, and armed again."""
-    row = upsert(connection, timer).values(
-        incident_id=incident_id, kind=wanted.kind, epoch=wanted.epoch, number=wanted.number, plan_id=wanted.plan_id,
-        due_at=wanted.due_at, state=ARMED,
-    )  # fmt: skip
+    row = {
+        "incident_id": incident_id, "kind": wanted.kind, "epoch": wanted.epoch, "number": wanted.number,
+        "plan_id": wanted.plan_id, "due_at": wanted.due_at, "state": ARMED,
+    }  # fmt: skip
+    run_upsert(connection, _move, timer, row)
+
+
+def _move(row: Insert) -> Insert:
     what = [timer.c[name] for name in ("incident_id", "epoch", "kind", "number", "plan_id")]
-    connection.execute(
-        row.on_conflict_do_update(index_elements=what, set_={"due_at": row.excluded.due_at, "state": ARMED})
-    )
+    return row.on_conflict_do_update(index_elements=what, set_={"due_at": row.excluded.due_at, "state": ARMED})
 
 
 def cancel_ladder(connection: Connection, incident_id: str, epoch: int) -> None:
@@ -43,15 +46,21 @@ def due(connection: Connection, now: datetime, limit: int) -> list[Timer]:
     return [_timer(row) for row in connection.execute(query.order_by(timer.c.due_at, timer.c.id).limit(limit))]
 
 
-def take(connection: Connection, timer_id: int, now: datetime) -> bool:
-    """Mark a due timer done. True for one caller only.
+def take(connection: Connection, timer_ids: Sequence[int], now: datetime) -> frozenset[int]:
+    """Mark due timers done. Each is given to one caller only.
 
-    The incident is locked first, as everywhere: who acknowledges holds the incident when they cancel its timers.
+    Incidents are locked first, as everywhere: who acknowledges holds the incident when they cancel its timers. One
+    that somebody else holds is left for the next time: whoever locks many must wait for nobody, or two of them would
+    wait for each other.
     """
-    of_timer = select(timer.c.incident_id).where(timer.c.id == timer_id).scalar_subquery()
-    connection.execute(select(incident.c.id).where(incident.c.id == of_timer).with_for_update())
-    mine = and_(timer.c.id == timer_id, timer.c.state == ARMED, timer.c.due_at <= now)
-    return connection.execute(update(timer).where(mine).values(state=DONE)).rowcount == 1
+    of_timers = select(timer.c.incident_id).where(timer.c.id.in_(timer_ids))
+    locked = select(incident.c.id).where(incident.c.id.in_(of_timers)).with_for_update(skip_locked=True)
+    free = [row.id for row in connection.execute(locked)]
+    if not free:
+        return frozenset()
+    due = and_(timer.c.id.in_(timer_ids), timer.c.incident_id.in_(free), timer.c.state == ARMED, timer.c.due_at <= now)
+    taken = connection.execute(update(timer).where(due).values(state=DONE).returning(timer.c.id))
+    return frozenset(int(row.id) for row in taken)
 
 
 def remove_ended(connection: Connection, before: datetime) -> int:

@@ -239,7 +239,11 @@ class Tx:
 
     def take_timer(self, timer_id: int, now: datetime) -> bool:
         """Mark a due timer done; True for exactly one caller."""
-        return timers.take(self._connection, timer_id, now)
+        return timer_id in timers.take(self._connection, [timer_id], now)
+
+    def take_timers(self, timer_ids: Sequence[int], now: datetime) -> frozenset[int]:
+        """Mark due timers done; each is given to exactly one caller. Those of incidents that others hold are left."""
+        return timers.take(self._connection, timer_ids, now)
 
     def lock_ledger(self, system: str, model: str) -> None:
         """Until the end of this transaction, let nobody else add to the ledger of this model."""

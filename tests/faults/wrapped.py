@@ -25,6 +25,7 @@ import sqlalchemy as sa
 
 import bot.app
 import bot.deliver
+import bot.effects
 import bot.engine
 import bot.slack.client
 import bot.store.database
@@ -128,7 +129,7 @@ MARKS: dict[str, Callable[[Callable[[], None]], None]] = {
     "stored-not-answered": lambda act: after(bot.engine.Engine, "take_in", act),
     "before-commit": lambda act: _around_commit(act, early=True),
     "after-commit": lambda act: _around_commit(act, early=False),
-    "timer-taken": lambda act: after(bot.store.tx.Tx, "take_timer", act),
+    "timer-taken": lambda act: after(bot.store.tx.Tx, "take_timers", act),
     "claimed": lambda act: after(bot.store.store.Store, "claim", act),
     "looked": lambda act: after(bot.store.store.Store, "still_mine", act),
     "in-call": _in_call,
@@ -170,25 +171,19 @@ def _page_outside() -> None:
             return
         original_send(self, incident, effect, now)
 
-    names = [name for name in ("_fire", "_fire_together") if hasattr(bot.engine.Engine, name)]
-    originals = {name: getattr(bot.engine.Engine, name) for name in names}
+    original_fire = bot.engine.Engine._fire
 
-    def later(name: str) -> Callable[..., Any]:
-        def fire(self: Any, *given: Any) -> Any:
-            kept.pages = []
-            done = originals[name](self, *given)
-            pages, kept.pages = kept.pages, None
-            for incident, effect, now in pages:
-                time.sleep(0.003)  # the gap in which a crash loses it; any work between the two would do
-                with self.store.begin() as tx:
-                    original_send(tx, incident, effect, now)
-            return done
-
-        return fire
+    def fire(self: Any, timers: Any) -> Any:
+        kept.pages = []
+        done = original_fire(self, timers)
+        pages, kept.pages = kept.pages, None
+        for incident, effect, now in pages:
+            with self.store.begin() as tx:
+                original_send(tx, incident, effect, now)
+        return done
 
     bot.store.tx.Tx._send = send  # type: ignore[method-assign]
-    for name in names:
-        setattr(bot.engine.Engine, name, later(name))
+    bot.engine.Engine._fire = fire  # type: ignore[method-assign]
 
 
 PLANTS: dict[str, Callable[[], None]] = {

@@ -143,9 +143,9 @@ def test_what_waits_for_a_headline_is_not_said_to_be_due(store: Store) -> None:
 
 def test_a_claim_is_limited(store: Store) -> None:
     for number in range(5):
-        save(store, incident(f"INC-{number}", opened_at=at(-number)), ShowHeadline(), now=at(-number))
+        save(store, incident(f"INC-{number}", opened_at=at(number - 5)), ShowHeadline(), now=at(number - 5))
 
-    assert ids(claim(store, limit=2)) == ["INC-4:headline", "INC-3:headline"]
+    assert ids(claim(store, limit=2)) == ["INC-0:headline", "INC-1:headline"]
     assert len(claim(store)) == 3
 
 
