@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from playground import parts
@@ -105,7 +106,7 @@ def _cache() -> Path:
 def _scripted(town: Town) -> int:
     story = Story(town)
     try:
-        story.play()
+        story.play(with_drift=find_spec("duckdb") is not None)
     except (Failed, AssertionError) as problem:
         print(f"\nThe story broke: {problem}\n\nThe end of the bot's log:\n{town.tail()}", flush=True)
         return 1

@@ -37,13 +37,15 @@ class Story:
         """Since the story began."""
         return time.monotonic() - self._began
 
-    def play(self) -> None:
-        """The whole story; raises when a step is not observed."""
+    def play(self, *, with_drift: bool = False) -> None:
+        """The whole story; raises when a step is not observed. Drift takes half a minute and needs its libraries."""
         self.bad_model()
         self.diagnostics()
         self.acknowledge()
         self.rollback()
         self.resolved()
+        if with_drift:
+            self.drift()
         self.nobody_answers()
 
     # the chapters
@@ -116,6 +118,25 @@ class Story:
         for words in ("acknowledge", "Roll back", "Refusals", "Approvals"):
             self.must(words in summary.text, f"the summary tells “{words}”", summary)
         self.tell("summary", _one_line(summary.text))
+
+    def drift(self) -> None:
+        """A feed breaks without an alert: the check finds the column, and the retrain stays locked."""
+        stack = self._stack()
+        stack.set_fault(blank_feature=0.3)
+        self.wait(lambda: stack.served_rows(broken=True) >= 60, 60, "rows of the broken feed")
+        answer = self._alice.types("/mlops drift intent_classifier", channel=CHANNEL)
+        self.tell("/mlops drift intent_classifier", f"“{(answer.answer or {}).get('text', '')}”")
+        card = self.see(self._alice, "Triage – data bug", 150, "the drift check's answer")
+        self.must("pixel_3_4" in card.text, "the broken column is named", card)
+        self.must("Retraining is locked" in card.text, "the lock is told", card)
+        self.tell("drift", _one_line(card.text))
+        self._bob.clicks("Retrain (locked)", within=card)
+        refusal = self.see(self._bob, "Retraining intent_classifier is locked", 15, "why the retrain is locked")
+        self.tell("retrain refused", _one_line(refusal.text))
+        self._bob.clicks("Data bug", within=card)
+        self.see(self._bob, "said: data bug", 15, "the recorded exit")
+        self.tell("a person decided", "it is a data bug; the feed is mended, nothing is retrained")
+        stack.set_fault(clear=True)
 
     def nobody_answers(self) -> None:
         """The server dies, nobody acknowledges: four levels are paged, at their times and once each."""

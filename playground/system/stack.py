@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from playground.system import monitoring, prepared, registry
+from playground.system.faults import BLANK
 from playground.system.monitoring import MonitoringPrograms, Pace, Webhook
 from playground.system.processes import Part, Parts, StartFailed, free_port, wait_until
 from playground.system.reference import write_reference
@@ -311,6 +312,12 @@ class Stack:
         except CallFailed:
             return None
         return None
+
+    def served_rows(self, *, broken: bool = False) -> int:
+        """How many rows are kept of what was served; with `broken`, of those that the broken feed sent."""
+        path = self.data / SERVED
+        lines = path.read_text().splitlines()[1:] if path.exists() else []
+        return sum(f",{BLANK:.5f}," in line for line in lines) if broken else len(lines)
 
     def firing_alerts(self) -> list[str]:
         """Names of the active alerts at Alertmanager; empty without one."""

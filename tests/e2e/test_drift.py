@@ -61,7 +61,7 @@ def test_a_broken_feed_is_found_told_and_locks_the_retrain(town: Callable[..., T
     card = alice.sees("Triage – data bug", within=120)
     for words in ("pixel_3_4", "n = 1,491 rows now, 1,000 in the reference", "Retraining is locked", "noise up to"):
         assert words in card.text, words
-    alice.sees("drift-intent_classifier-DRF-1.html", within=30, thread=card.ts)
+    wait_for(lambda: "drift-intent_classifier-DRF-1.html" in files(here), 60, "the report as a file")
     assert alice.opens_file("drift-intent_classifier-DRF-1.png").startswith(b"\x89PNG")
 
     bob.clicks("Retrain (locked)", within=card)
@@ -98,6 +98,11 @@ def test_a_worker_that_is_killed_is_told_and_leaves_nothing_half(town: Callable[
     assert states(here) == {"DRF-1": "failed", "DRF-2": "done"}
     assert sum("Triage – quiet" in one.text for one in alice.messages(CHANNEL)) == 1
     assert_audit_is_whole(here)
+
+
+def files(here: Town) -> set[str]:
+    """Names of the files that were uploaded."""
+    return {file["name"] for file in here.as_("alice").screen()["files"].values()}
 
 
 def states(here: Town) -> dict[str, str]:
