@@ -125,11 +125,14 @@ class Room:
     ) -> tuple[System, str] | Reply:
         """The model that is meant; with `of_services` also a service that a cluster runs.
 
-        Two systems may use the same name. Then it is the one of the thread, or the one written before it with a slash
+        Without a word it is the one that the thread is about, or the only one there is. Two systems may use the same
+        name. Then it is the one of the thread, or the one written before it with a slash
         (`shop/intent`), or the only one with an open incident; else the person is asked.
         """
         known = self._known(of_services=of_services)
-        wanted = words[0] if words else ""
+        here = self.incident_here(asker) if asker is not None else None
+        meant = here.subject.label if here is not None and here.subject.label in known else ""
+        wanted = words[0] if words else meant
         found = known.get(wanted, []) or self._with_system(wanted, known)
         if not wanted and len(known) == 1:
             wanted = next(iter(known))
@@ -140,7 +143,7 @@ class Room:
             said = f"I don't know a {what} “{harmless(wanted, 40)}”.{near}" if wanted else f"Which {what}?"
             return Reply(text=f"{said} Known: {', '.join(known) or 'none'}.", refused=True)
         name = wanted if wanted in known else wanted.partition("/")[2]
-        return self._one_of(found, name, self.incident_here(asker) if asker is not None else None)
+        return self._one_of(found, name, here)
 
     def _known(self, *, of_services: bool) -> dict[str, list[System]]:
         """Names and the systems that use them."""

@@ -30,7 +30,7 @@ VERBS = (
         group=LOOK,
     ),
 )  # fmt: skip
-_VERSION = re.compile(r"v?(\d{1,9})", re.IGNORECASE)
+_VERSION = re.compile(r"[vV]?(\d{1,9})|([A-Za-z0-9][A-Za-z0-9._-]{0,63})")  # v6; or a name, as a file of one's own has
 
 
 def say_metrics(room: Room, command: cmd.Command, asker: Asker) -> Reply:
@@ -46,13 +46,13 @@ def say_versions(room: Room, command: cmd.Command, asker: Asker) -> Reply:
 def say_compare(room: Room, command: cmd.Command, asker: Asker) -> Reply:
     """Two versions side by side; the model may be left out where there is only one."""
     words = [word for word in command.words if word.lower() not in ("with", "and", "to", "against")]
-    pair = [word.removeprefix("v").removeprefix("V") if _VERSION.fullmatch(word) else "" for word in words[-2:]]
-    if len(pair) < 2 or not all(pair) or len(words) > 3:
+    read = [found[1] or found[2] for word in words[-2:] if (found := _VERSION.fullmatch(word))]
+    if len(read) != 2 or len(words) > 3:
         text = "I read `compare <model> <version> <version>`, for example `compare intent v6 v7`."
         return Reply(text=text, refused=True)
-    old, new = pair
+    old, new = read
     if old == new:
-        return Reply(text=f"v{old} and v{new} are the same version. Name two different ones.", refused=True)
+        return Reply(text=f"These are the same version, {old}. Name two different ones.", refused=True)
     return room.look(command, asker, lambda scene: versions.compare(scene, old, new), words[:-2])
 
 
