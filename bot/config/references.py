@@ -137,7 +137,7 @@ def _is_address(at: At) -> bool:
 
 
 def _is_secret(at: At) -> bool:
-    if at in _SECRET_PLACES:
+    if at in _SECRET_PLACES or at == ("pulse", "token"):
         return True
     if len(at) == 4 and at[0] == "people" and at[2] == "media":
         return True

@@ -52,6 +52,8 @@ def paced(incident: Incident, now: datetime, policy: Policy) -> Incident:
     opens_at = opening(incident, policy, due)
     if opens_at > due:
         due, until, why = opens_at, opens_at, why or "nobody is at work"
+    if until is None and escalation.planned_at is not None and planned <= now:
+        why = escalation.held_why  # the page that goes out now says what it waited for
     planned_at = planned if planned < due else None
     moved = replace(escalation, next_due_at=due, planned_at=planned_at, held_until=until, held_why=why)
     return incident if moved == escalation else replace(incident, escalation=moved)

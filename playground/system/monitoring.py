@@ -30,6 +30,7 @@ class Webhook:
 
     url: str
     token: str | None = None
+    watchdog: bool = False  # the alert that always fires is sent too, again and again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,9 @@ def alertmanager_config(folder: Path, webhook: Webhook | None, pace: Pace) -> Pa
         "repeat_interval": pace.repeat_interval,
         "routes": [{"receiver": "nobody", "matchers": [f'alertname="{WATCHDOG}"']}],
     }
+    if webhook and webhook.watchdog:
+        often = {"group_wait": "0s", "group_interval": "1s", "repeat_interval": "1s"}
+        route["routes"] = [{"receiver": "mlops-bot", "matchers": [f'alertname="{WATCHDOG}"'], **often}]
     receivers: list[dict[str, Any]] = [{"name": "nobody"}]
     if webhook:
         target: dict[str, Any] = {"url": webhook.url, "send_resolved": True}

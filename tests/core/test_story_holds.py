@@ -59,7 +59,12 @@ def test_work_that_ends_late_pages_at_once_when_it_is_over() -> None:
     held = play([(2, ev.HoldsChanged(), "held", ["record held", "timer escalate 1 at 40", "headline"])], opened(),
                 policy=HELD)  # fmt: skip
 
-    play([(20, ev.HoldsChanged(), "released", ["record released", "timer escalate 1 at 5", "headline"])], held)
+    play([
+        (20, ev.HoldsChanged(), "released", ["record released", "timer escalate 1 at 5", "headline"]),
+        (20, level(1), "level_paged",
+         ["page user:UALICE: level 1, held back: moving the database, late by 15", "record paged",
+          "timer escalate 2 at 30", "headline"]),
+    ], held)  # fmt: skip
 
 
 def test_a_person_who_asks_for_the_next_level_gets_it_in_planned_work_too() -> None:

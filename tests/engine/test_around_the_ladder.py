@@ -63,6 +63,7 @@ def test_planned_work_holds_pages_and_its_end_lets_them_go(here: Office, ws: Wor
 
     assert len(told(ws, "alice")) == 1
     assert "late by 25 min" in told(ws, "alice")[0]
+    assert "held back: moving the database" in told(ws, "alice")[0]
     assert len(told(ws, "bob")) == 1  # the second level became due in the meantime too
     assert {"silenced", "unsilenced"} <= {line.kind for line in here.store.audit_lines()}
     assert "released" in here.kinds()
