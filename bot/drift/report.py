@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -136,6 +137,8 @@ class DriftReport:
     gone: tuple[str, ...]  # columns of the reference that the current data lacks
     added: tuple[str, ...]  # columns that the reference does not have
     triage: Triage
+    onset: str = ""  # "step" or "ramp" when it is seen how the drift began, "" else
+    onset_at: datetime | None = None  # when, to about a slice of the window
     sampled: str = ""  # how the full report chose its rows, "" when it took all of them
     html_path: str = ""  # of the full report, "" when there is none
     png_path: str = ""  # of the picture of the top three, "" when there is none

@@ -20,7 +20,7 @@ from bot.drift.report import (
 )
 from handlers.drift.facts import Column, Form, Screen
 from handlers.drift.psi import Drift, Lines, verdict_of
-from handlers.drift.triage import Context, Onset, Proposal
+from handlers.drift.triage import Began, Context, Onset, Proposal
 
 NAME_CAP, TEXT_CAP = 120, 400
 MOST_COLUMNS, MOST_CLUES = 500, 40
@@ -246,6 +246,27 @@ def number_words(number: Number, value: float | None, bound: float | None) -> st
     if value is None:
         return f"{WORDS[number]} not known"
     return f"{WORDS[number]} {value:.2f}" + (f", line {bound:.2f}" if bound is not None else "")
+
+
+def with_onset(known: Known, began: Began | None) -> Known:
+    """What triage is told of how the drift began: a step, which raises doubt. A ramp proves nothing."""
+    if began is None or began.onset is not Onset.STEP:
+        return known
+    hours = began.within.total_seconds() / 3600
+    return replace(known, onset=began.onset.value, step_at=f"about {began.at:%d %b %H:%M} UTC, to {hours:.0f} hours")
+
+
+def with_began(report: DriftReport, began: Began | None) -> DriftReport:
+    """The report with how its drift began."""
+    if began is None:
+        return report
+    report = replace(report, onset=began.onset.value, onset_at=began.at)
+    if began.onset is Onset.STEP:  # triage has said so itself
+        return report
+    since = f"{clean(began.columns[0], 60)} moved slowly, from about {began.at:%d %b} on"
+    sentence = f"{since}: so does the world, and so does a sensor that wears out."
+    clue = Clue(sign="onset", column=clean(began.columns[0], NAME_CAP), sentence=sentence, points="neither")
+    return replace(report, triage=replace(report.triage, clues=(*report.triage.clues, clue)))
 
 
 def with_second(report: DriftReport, second: Mapping[str, Second], thresholds: Thresholds) -> DriftReport:

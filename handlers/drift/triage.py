@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.drift.report import Cause, Verdict
@@ -40,6 +41,16 @@ class Onset(StrEnum):
 
     STEP = "step"  # from one window to the next
     RAMP = "ramp"  # over several windows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Began:
+    """How and when; the time is that of a slice's beginning."""
+
+    onset: Onset
+    at: datetime
+    within: timedelta  # length of a slice: how closely the time is known
+    columns: tuple[str, ...]  # in which it was seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,7 +147,8 @@ def _fetched(one: Run) -> tuple[Source, Source]:
 
 
 def _screened(one: Run, pair: Pair, wanted: Wanted, current: Source) -> tuple[DriftReport, Screen]:
-    from handlers.drift.answer import answered, context_of
+    from handlers.drift.answer import answered, context_of, with_began, with_onset
+    from handlers.drift.onset import began
     from handlers.drift.screen import compared
     from handlers.drift.source import Unreadable
     from handlers.drift.triage import proposal
@@ -166,7 +167,12 @@ def _screened(one: Run, pair: Pair, wanted: Wanted, current: Source) -> tuple[Dr
     ]
     if current.span is None and request.current.kind is not SourceKind.SQL:
         notes.append("No time column is named, so all rows of the current data were taken.")
-    return answered(request, screen, proposal(screen, context_of(request.known)), notes), screen
+    known, found = request.known, None
+    if request.roles.time and not known.onset:
+        found = began(pair, screen.columns, request.roles.time, request.window, wanted.lines)
+        known = with_onset(known, found)
+    report = answered(request, screen, proposal(screen, context_of(known)), notes)
+    return with_began(report, found), screen
 
 
 def _pictured(one: Run, pair: Pair, screen: Screen) -> tuple[list[str], list[str]]:
