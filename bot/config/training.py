@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from bot.config.fields import Duration, Name, Shape, Text, Words
 from bot.policy.training import Argument, Cause, TrainingProfile, pattern_fault
 
-CauseName = Literal["too_few_labels", "validation", "gate", "out_of_memory", "time", "stopped", "code"]
+CauseName = Literal["too_few_labels", "validation", "gate", "out_of_memory", "killed", "time", "stopped", "code"]
 ExitCode = Annotated[int, Field(ge=1, le=255)]
 
 

@@ -19,7 +19,8 @@ class Cause(StrEnum):
     TOO_FEW_LABELS = "too_few_labels"  # not enough labelled rows
     VALIDATION = "validation"  # the data did not pass their checks
     GATE = "gate"  # a model was made, and is not good enough
-    OUT_OF_MEMORY = "out_of_memory"  # it was killed, or ended itself, for want of memory
+    OUT_OF_MEMORY = "out_of_memory"  # the system or its log says so
+    KILLED = "killed"  # ended by force, and nobody says why
     TIME = "time"  # it was ended because its time was over
     STOPPED = "stopped"  # somebody ended it
     CODE = "code"  # everything else: the program is broken
@@ -30,6 +31,7 @@ TITLES: Mapping[Cause, str] = {
     Cause.VALIDATION: "the data did not pass their checks",
     Cause.GATE: "the new model did not pass the gate",
     Cause.OUT_OF_MEMORY: "out of memory",
+    Cause.KILLED: "it was killed, most often for want of memory",
     Cause.TIME: "its time was over",
     Cause.STOPPED: "it was stopped from outside",
     Cause.CODE: "the training program broke",
@@ -39,6 +41,7 @@ NEXT_STEPS: Mapping[Cause, str] = {
     Cause.VALIDATION: "Find out what changed in the data and correct it at its source; do not retrain on it.",
     Cause.GATE: "Production is as it was. Look at the gate's numbers with data science before lowering any of them.",
     Cause.OUT_OF_MEMORY: "Give the training more memory or fewer rows; the same again will fail in the same way.",
+    Cause.KILLED: "See whether memory ran out, or somebody or a restart ended it, before you retrain again.",
     Cause.TIME: "See where it stood still, or raise its time limit in the profile, then retrain again.",
     Cause.STOPPED: "Ask who stopped it and why before you retrain again.",
     Cause.CODE: "Read the log and hand it to whoever owns the training; retrying rarely helps.",
@@ -105,7 +108,7 @@ LINE_CAP = 400  # a line of a log is looked at this far
 # What the common libraries write. A profile's own patterns are tried first.
 _KNOWN: tuple[tuple[Cause, str], ...] = (
     (Cause.OUT_OF_MEMORY, r"\bMemoryError\b|out of memory|\bOOM(?:Killed)?\b|cannot allocate memory|std::bad_alloc"),
-    (Cause.OUT_OF_MEMORY, r"\bSIGKILL\b|return code -9\b|exit(?:ed with)?(?: code| status)? 137\b"),
+    (Cause.KILLED, r"\bSIGKILL\b|return code -9\b|exit(?:ed with)?(?: code| status)? 137\b"),
     (Cause.TOO_FEW_LABELS, r"(?:too few|not enough|insufficient) (?:new |training )?(?:label\w*|samples|rows|data)\b"),
     (Cause.TOO_FEW_LABELS, r"least populated class|at least \d+ labels? (?:is|are) needed"),
     (Cause.GATE, r"\bgate\b.{0,60}\b(?:reject|refus|fail|clos|not pass)"),
@@ -137,7 +140,7 @@ def judge(
     if line_cause is not None:
         return line_cause, line
     if exit_code in (-9, 137):
-        return Cause.OUT_OF_MEMORY, ""
+        return Cause.KILLED, ""
     if exit_code in (-15, -2, -1, 143, 130, 129):
         return Cause.STOPPED, ""
     return Cause.CODE, _error(log)

@@ -129,7 +129,7 @@ def test_airflow_dies_in_the_middle_and_comes_back(server: Server, airflow: Airf
     server.kill(server.programs[0])
     one.follow(within_s=20, until=lambda seen: "the connection was refused" in seen.detail)
     server.start(server.programs[0])
-    server.wait_until_up()
+    server.wait_until_up(with_scheduler=False)
     one.follow(within_s=30, until=lambda seen: "task read_labels" in seen.detail)
     (server.dags / "go").touch()
     assert one.follow(within_s=90).outcome is Outcome.DONE

@@ -159,7 +159,7 @@ def test_a_run_whose_keeper_was_killed_is_unknown_and_never_started_again(here: 
         ("raise SystemExit(3)", {3: Cause.TOO_FEW_LABELS}, "too few labels (exit code 3)"),
         ("print('only 12 rows left'); raise SystemExit(4)", {4: Cause.VALIDATION}, "Its log: “only 12 rows left”"),
         ("raise MemoryError", {}, "out of memory (exit code 1)"),
-        ("import os; os.kill(os.getpid(), 9)", {}, "out of memory (signal 9)"),
+        ("import os; os.kill(os.getpid(), 9)", {}, "killed, most often for want of memory (signal 9)"),
         ("import os; os.kill(os.getpid(), 15)", {}, "stopped from outside (signal 15)"),
         ("1/0", {}, "Its log: “ZeroDivisionError: division by zero”"),
     ],

@@ -102,6 +102,7 @@ def test_a_run_that_has_ended_is_never_started_again(server: Double) -> None:
     [
         ({"ExitCode": 3}, "too few labels: 3", "too few labels (exit code 3). Its log: “too few labels: 3”"),
         ({"ExitCode": 137, "OOMKilled": True}, "epoch 1", "out of memory (exit code 137)"),
+        ({"ExitCode": 137}, "epoch 1", "killed, most often for want of memory"),
         ({"ExitCode": 0, "OOMKilled": True}, "", "out of memory"),
         ({"ExitCode": 143}, "epoch 1", "stopped from outside"),
         ({"ExitCode": 1}, "KeyError: 'labels' password=hunter2", "the training program broke"),

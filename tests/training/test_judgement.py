@@ -41,7 +41,7 @@ def cause(log: str = "", code: int | None = 1, profile: TrainingProfile = TRAINI
         ("model refused by the evaluation gate", Cause.GATE),
         ("MemoryError", Cause.OUT_OF_MEMORY),
         ("torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", Cause.OUT_OF_MEMORY),
-        ("Task exited with return code -9", Cause.OUT_OF_MEMORY),
+        ("Task exited with return code -9", Cause.KILLED),
         ("terminate called after throwing an instance of 'std::bad_alloc'", Cause.OUT_OF_MEMORY),
         ("KeyError: 'label'", Cause.CODE),
         ("", Cause.CODE),
@@ -58,7 +58,7 @@ def test_the_last_line_that_says_a_cause_decides(log: str, expected: Cause) -> N
 @pytest.mark.parametrize(
     "code, expected",
     [
-        (-9, Cause.OUT_OF_MEMORY), (137, Cause.OUT_OF_MEMORY), (-15, Cause.STOPPED), (143, Cause.STOPPED),
+        (-9, Cause.KILLED), (137, Cause.KILLED), (-15, Cause.STOPPED), (143, Cause.STOPPED),
         (130, Cause.STOPPED), (2, Cause.CODE), (None, Cause.CODE), (0, Cause.CODE),
     ],
 )  # fmt: skip
@@ -72,7 +72,7 @@ def test_what_is_certain_comes_first() -> None:
     assert cause("too few labels", 3, known, is_over_time=True) is Cause.TIME
     assert cause("too few labels", 3, known) is Cause.GATE, "the profile's exit code before the log"
     assert cause("rows are odd: out of memory", 1, known) is Cause.VALIDATION, "its patterns before ours"
-    assert cause("rows are fine", -9, known) is Cause.OUT_OF_MEMORY
+    assert cause("rows are fine", -9, known) is Cause.KILLED
 
 
 def test_every_cause_has_words_and_a_next_step() -> None:
