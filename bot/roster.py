@@ -16,7 +16,7 @@ from itertools import pairwise
 from bot.model import Who
 from bot.policy import Hold, Policy
 from bot.policy.calendar import Span
-from bot.policy.roster import CalendarCopy, StandIn, manned
+from bot.policy.roster import StandIn, manned
 from bot.policy.rota import Rota, shifts
 from bot.policy.rota_words import span_words
 from bot.store import Store, StoreDown, Tx
@@ -50,7 +50,7 @@ class Roster:
         self._store = store
         self._now = now
         self._lock = threading.Lock()
-        self._calendars: tuple[Marks, dict[str, CalendarCopy]] = ({}, {})
+        self._filled: tuple[Marks, Policy | None] = ({}, None)  # the base with calendars, and by which it is known
         self._read_at: datetime | None = None
         self._policy = policy
         self.base = policy
@@ -70,7 +70,7 @@ class Roster:
 
     def replace(self, policy: Policy) -> None:
         """Other rules from now on."""
-        self.base, self._read_at = policy, None
+        self.base, self._read_at, self._filled = policy, None, ({}, None)
 
     def inside(self, tx: Tx, now: datetime) -> Policy:
         """The rules in force, exactly, in a transaction."""
@@ -137,20 +137,19 @@ class Roster:
 
     def _manned(self, stand_ins: tuple[StandIn, ...], marks: Callable[[], Marks], tx: Tx | None) -> Policy:
         has_calendar = any(layer.calendar for rota in self.base.rotas.values() for layer in rota.layers)
-        copies: Mapping[str, CalendarCopy] = {}
-        if has_calendar:
-            copies = self._copies(marks(), tx)
-        return manned(self.base, stand_ins, copies) if stand_ins or copies else self.base
+        filled = self._with_calendars(marks(), tx) if has_calendar else self.base
+        return manned(filled, stand_ins, {}) if stand_ins else filled
 
-    def _copies(self, seen: Marks, tx: Tx | None) -> Mapping[str, CalendarCopy]:
-        """The copies, read anew only when one has changed: they are read in each decision."""
+    def _with_calendars(self, seen: Marks, tx: Tx | None) -> Policy:
+        """The base with its calendars laid out: done anew only when a copy has changed, because decisions are many."""
         with self._lock:
-            known, copies = self._calendars
-        if dict(seen) != dict(known):
+            known, filled = self._filled
+        if filled is None or dict(seen) != dict(known):
             copies = tx.calendars() if tx is not None else self._store.calendars()
+            filled = manned(self.base, (), copies)
             with self._lock:
-                self._calendars = (seen, copies)
-        return copies
+                self._filled = (seen, filled)
+        return filled
 
 
 def _tell(tx: Tx, one: StandIn, before: Policy, after: Policy, now: datetime, *, is_over: bool = False) -> None:

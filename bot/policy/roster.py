@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import heappop, heappush
+from itertools import pairwise
 
 from bot.model import Who
 from bot.policy import Policy
-from bot.policy.rota import Layer, Override, Rota, Shift, shifts
+from bot.policy.rota import Layer, Override, Shift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,15 +129,25 @@ def _filled(policy: Policy, name: str, layer: Layer, copies: Mapping[str, Calend
 
 
 def laid_out(found: Sequence[tuple[str, Entry]]) -> tuple[Shift, ...]:
-    """Events as shifts that do not overlap: of two at once the one that began later has it, as the more special one."""
-    as_rota = Rota(
-        name="",
-        overrides=tuple(
-            Override(person=key, start_at=entry.start_at, end_at=entry.end_at)
-            for key, entry in sorted(found, key=lambda one: (one[1].start_at, -one[1].end_at.timestamp(), one[0]))
-        ),
-    )
-    if not found:
-        return ()
-    start = min(entry.start_at for _, entry in found)
-    return shifts(as_rota, start, max(entry.end_at for _, entry in found))
+    """Events as shifts that do not overlap: of two at once the one that began later has it, as the more special one.
+
+    Of two that began together the one that ends first has it. A calendar may hold thousands: one sweep over their
+    edges, with those that have begun in a heap.
+    """
+    waiting = sorted(((entry.start_at, entry.end_at, key) for key, entry in found), reverse=True)
+    edges = sorted({at for begin, finish, _ in waiting for at in (begin, finish)})
+    begun: list[tuple[float, datetime, str]] = []  # the one that has it is on top; those that are over sink later
+    shifts: list[Shift] = []
+    for start, end in pairwise(edges):
+        while waiting and waiting[-1][0] <= start:
+            begin, finish, key = waiting.pop()
+            heappush(begun, (-begin.timestamp(), finish, key))
+        while begun and begun[0][1] <= start:
+            heappop(begun)
+        if not begun:
+            continue
+        key = begun[0][2]
+        goes_on = bool(shifts) and shifts[-1].person == key and shifts[-1].end_at == start
+        since = shifts.pop().start_at if goes_on else start
+        shifts.append(Shift(person=key, start_at=since, end_at=end))
+    return tuple(shifts)

@@ -74,7 +74,7 @@ def test_events_of_a_calendar_never_overlap_and_the_one_that_began_last_has_it(
     ])  # fmt: skip
     layer = replace(WEEK, calendar=True, people=(), entries=found)
     moment = START + at * HOUR
-    here = [(begin, -length, key) for begin, length, key in made if begin <= at < begin + length]
+    here = [(-begin, begin + length, key) for begin, length, key in made if begin <= at < begin + length]
 
     assert all(one.end_at <= two.start_at for one, two in pairwise(found))
-    assert on_call(Rota(name="x", layers=(layer,)), moment) == ((max(here)[2],) if here else ())
+    assert on_call(Rota(name="x", layers=(layer,)), moment) == ((min(here)[2],) if here else ())
