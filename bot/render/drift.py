@@ -73,7 +73,7 @@ def drift_review(system: str, reports: Sequence[Report]) -> DriftReview:
     ended = [one for one in reports if one.is_ended]
     noisy = [one.model for one in ended if one.result is None or one.result.cause not in _UNDECIDED]
     waiting = len(reports) - len(ended)
-    summary = f"{waiting} of {len(reports)} checks are under way." if waiting else _summary(reports, noisy)
+    summary = f"still under way: {waiting} of {len(reports)} checks." if waiting else _summary(reports, noisy)
     return DriftReview(
         lead=f"{system[:80]}: weekly drift review – {summary}", system=system, summary=summary, lines=lines,
         is_quiet=not waiting and not noisy,

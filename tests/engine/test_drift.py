@@ -16,7 +16,7 @@ from bot.reports import BadLink, opened
 from bot.store import Store
 from tests.engine.conftest import NewOffice
 from tests.engine.drift_lab import BASE, KEY, LOCK, QUIET, VALID, Lab, Retrain, answer, rules
-from tests.engine.office import ALICE, BOB, CHANNEL, MIA, at_once, posts
+from tests.engine.office import ALICE, BOB, CHANNEL, MIA, answering, at_once, posts
 
 
 @pytest.fixture
@@ -334,3 +334,21 @@ def test_a_channel_that_takes_nothing_costs_no_answer(lab: Lab) -> None:
     lab.say("drift intent", channel="C0NOWHERE")
     lab.settle()
     assert "High drift" in lab.shown()
+
+
+def test_an_incident_about_drift_asks_for_a_check_by_itself(
+    file_store: Store, new_office: NewOffice, tmp_path: Path
+) -> None:
+    """One about something else does not: a check costs minutes, and nobody wants it in every incident."""
+    questions = (answering("drift"),)
+    lab = Lab(new_office(file_store, rules=rules(), lever=Retrain(), questions=questions), tmp_path)
+    lab.office.alert("LowAccuracy")
+    lab.settle(3)
+    assert lab.office.store.drift.latest("shop", "intent") == []
+    lab.office.alert("ModelDriftHigh")
+    lab.office.say("diagnose INC-1")
+    lab.settle()
+    report = lab.report()
+    assert (report.why, report.incident_id, report.target) == ("incident", "INC-1", "thread")
+    assert "for an incident" in lab.shown()
+    assert len(lab.office.store.drift.latest("shop", "intent")) == 1

@@ -70,7 +70,7 @@ def test_a_review_is_one_message_with_its_checks_in_the_thread(lab: Lab) -> None
     next_monday(lab)
     [review_id] = review(lab.office.engine)
     lab.office.deliver()
-    assert "1 of 1 checks are under way" in lab.shown()
+    assert "still under way: 1 of 1 checks" in lab.shown()
     lab.run = lambda _: answer(QUIET)
     lab.settle(12)
     assert "Weekly drift review of shop:* nothing to decide about" in lab.shown().replace("shop:", "shop:*")
