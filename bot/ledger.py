@@ -114,7 +114,7 @@ class Ledger:
     def _look_at(self, system: System, model: ModelProfile) -> int:
         backends = self._backends.get(system.name, {})
         found = self._look_back(system, model, backends)
-        if model.registry in backends:
+        if model.registry in backends and model.env is None:  # else the registry's pointer says nothing
             registry = cast("ModelRegistry", backends[model.registry])
             found += self._see(
                 system, model.name, f"alias {model.alias}", lambda: registry.alias(model.name, model.alias) or ""

@@ -186,7 +186,8 @@ def _model(name: str, shape: ModelShape) -> ModelProfile:
     return ModelProfile(
         name=name, service=shape.service, registry=shape.registry, server=shape.server, metrics=shape.metrics,
         alias=shape.alias, retrain=shape.retrain, bounds=bounds, reload=shape.reload,
-        record=gates.record(shape.record), gate=gates.gate(shape.gate), smoke=gates.smoke(shape.smoke),
+        record=gates.record(shape.record), env=gates.env(shape.env), gate=gates.gate(shape.gate),
+        smoke=gates.smoke(shape.smoke),
         quality=quality.rules(shape.quality),
         served_query=shape.served_query.strip(), watch_for=shape.watch_for, proven_after=shape.proven_after,
         drift=_drift(shape.drift),

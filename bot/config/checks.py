@@ -269,6 +269,9 @@ def _models(profile: Profile, names: Names | None) -> Iterable[Problem]:
         yield from _offered(profile, (*at, "reload"), model.reload.partition("/")[0], "reload", names)
         if model.record is not None:
             yield from _offered(profile, (*at, "record", "backend"), model.record.backend, "registry", names)
+        if model.env is not None and profile.system.workload(model.service) is None:
+            text = "`env` needs a service that a cluster runs; give its service a `backend`"
+            yield profile.problem((*at, "env"), text)
         if model.gate is not None and not (model.gate.criteria or model.gate.tags):
             yield profile.problem((*at, "gate"), "the gate demands nothing, so nothing could pass it; add criteria")
         if sum((one.within for one in model.smoke), timedelta()) > _SMOKE_TOGETHER:

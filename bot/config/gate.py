@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from bot.config.fields import Duration, Shape, Text
-from bot.policy import RecordProfile
+from bot.policy import EnvProfile, RecordProfile
 from bot.policy.gate import Criterion, Expectation, Gate, Smoke
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
@@ -127,6 +127,20 @@ class RecordShape(Shape):
     tag: Text = Field("", description="Tag of a version that holds its name there; empty where the names are the same.")
 
 
+class EnvShape(Shape):
+    """An environment variable of the service's workload that says which version is served."""
+
+    name: Text = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,100}$", description="`MODEL_URI`, `MODEL_VERSION`.")
+    value: Text = Field("{version}", description="Its value, with `{version}` where the version stands.")
+    tag: Text = Field("", description="Tag of a version that holds its name there; empty for its number.")
+
+    @model_validator(mode="after")
+    def _names_the_version(self) -> EnvShape:
+        if self.value.count("{version}") != 1:
+            raise ValueError("`value` must hold {version} exactly once, like models:/classifier/{version}")
+        return self
+
+
 def gate(shape: GateShape | None) -> Gate | None:
     """The gate as the core judges by it."""
     if shape is None:
@@ -152,6 +166,11 @@ def smoke(shapes: list[SmokeShape]) -> tuple[Smoke, ...]:
 def record(shape: RecordShape | None) -> RecordProfile | None:
     """The second place."""
     return RecordProfile(**shape.model_dump()) if shape is not None else None
+
+
+def env(shape: EnvShape | None) -> EnvProfile | None:
+    """The variable that says what is served."""
+    return EnvProfile(**shape.model_dump()) if shape is not None else None
 
 
 def _criterion(shape: CriterionShape) -> Criterion:

@@ -24,7 +24,7 @@ from bot.config.fields import (
     WallClock,
     Words,
 )
-from bot.config.gate import GateShape, RecordShape, SmokeShape
+from bot.config.gate import EnvShape, GateShape, RecordShape, SmokeShape
 from bot.config.heartbeats import HeartbeatShape, PulseShape
 from bot.config.ladders import CalendarShape, EscalationShape, HoursShape, MaintenanceShape
 from bot.config.quality import QualityShape
@@ -224,6 +224,7 @@ class ModelShape(Shape):
         "", description="What makes the server load anew: a backend, or `backend/service`. Default: the server's route."
     )
     record: RecordShape | None = Field(None, description="A second place that is changed together with the registry.")
+    env: EnvShape | None = Field(None, description="Set where a variable of the workload says what is served.")
     gate: GateShape | None = Field(None, description="What a version must show to be promoted. Without: no `promote`.")
     smoke: list[SmokeShape] = Field(default_factory=list, description="Predictions that prove a change.")
     retrain: Text = Field("", description="What trains it anew; one of `trainings` or of `jobs`.")

@@ -140,6 +140,15 @@ class RecordProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvProfile:
+    """An environment variable of the service's workload that says which version is served."""
+
+    name: str  # "MODEL_URI"
+    value: str  # "models:/classifier/{version}"
+    tag: str = ""  # tag of a version that holds what stands for {version}; "" for its number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProfile:
     """One model of a system: where it is registered, who serves it, what is good for it."""
 
@@ -151,6 +160,7 @@ class ModelProfile:
     alias: str = "champion"  # or the stage, or whatever the registry calls what the server follows
     reload: str = ""  # "backend" or "backend/name": what makes the server load anew; "" for the server itself
     record: RecordProfile | None = None
+    env: EnvProfile | None = None  # set: what is served stands in the workload, not behind the registry's alias
     gate: Gate | None = None  # without one nothing is promoted
     smoke: tuple[Smoke, ...] = ()
     quality: QualityProfile | None = None  # how good it is by true labels

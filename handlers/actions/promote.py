@@ -7,18 +7,17 @@ version changes between preview and approval, the plan is void.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from bot.model import Draft, Plan, canonical
-from bot.policy import ModelProfile, System
-from bot.policy.gate import PASS, Check, Evaluation, has_passed, judge
+from bot.model import Draft, Plan
+from bot.policy import System
 from bot.policy.gate import WARN as WARNED
-from bot.ports import Evaluations, Foreign, ModelVersion, Refusal, Scene, Seen
-from handlers._look import listed, registry_of, shown
-from handlers.actions import _serving
+from bot.policy.gate import has_passed
+from bot.ports import ModelVersion, Refusal, Scene, Seen
+from handlers._look import listed, profile_of, shown
+from handlers.actions import _env_promote, _serving
+from handlers.actions._gate import ANYWAY, TOLD, Verdict, failed_gate, gate_of
 from handlers.actions._target import (
     READY,
     Target,
@@ -33,28 +32,7 @@ from handlers.actions._target import (
 )
 
 USAGE = "promote <model> <version> [anyway]"
-ANYWAY = "anyway"
 _VERSION = re.compile(r"[vV]?([A-Za-z0-9][A-Za-z0-9._-]{0,63})")
-_TOLD = 3  # failed criteria that the refusal spells out; the table has them all
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What the gate said of a version."""
-
-    rows: tuple[Check, ...]
-
-    @property
-    def failed(self) -> list[Check]:
-        """The rows that stand in the way."""
-        return [row for row in self.rows if row.verdict not in (PASS, WARNED)]
-
-    @property
-    def fact(self) -> str:
-        """One line that changes when anything that was judged changes."""
-        kept = len(self.rows) - len(self.failed)
-        digest = hashlib.sha256(canonical([row.row for row in self.rows]).encode(errors="backslashreplace"))
-        return f"{kept} of {len(self.rows)} passed, digest {digest.hexdigest()[:10]}"
 
 
 class Promote:
@@ -81,45 +59,54 @@ class Promote:
 
     def draw(self, scene: Scene, request: Mapping[str, str]) -> Draft | Refusal:
         """Read the target and what was recorded about both versions. Foreign when the registry is silent."""
+        if profile_of(scene).env is not None:
+            return _env_promote.draw(scene, request)
         target = read_target(scene)
         if isinstance(target, Refusal):
             return target
         version = _candidate(target, request["to"])
         if isinstance(version, Refusal):
             return version
-        verdict = _judge(scene, target, version)
+        verdict = gate_of(scene, target.model, version, target.find(target.current))
         if isinstance(verdict, Refusal):
             return verdict
         return _draft(scene, target, version, verdict, overrules=ANYWAY in request)
 
     def fingerprint(self, scene: Scene, plan: Plan) -> dict[str, str]:
         """Pointer, served version, status and what the gate says, read again. Foreign when the registry is silent."""
+        if _is_env(plan):
+            return _env_promote.fingerprint(scene, plan)
         target = read_target(scene)
         if isinstance(target, Refusal) or plan.draft is None:
             return {}
         to = plan.draft.args["to"]
         version = target.find(to)
-        verdict = _judge(scene, target, version) if version is not None else Refusal(why="")
+        champion = target.find(target.current)
+        verdict = gate_of(scene, target.model, version, champion) if version is not None else Refusal(why="")
         said = {} if isinstance(verdict, Refusal) else {"gate": verdict.fact}
         return facts(target, to) | said
 
     def perform(self, scene: Scene, plan: Plan, step: str) -> Seen:
         """Make the step's call, or look at its proof."""
+        if _is_env(plan):
+            return _env_promote.perform(scene, plan, step)
         return _serving.perform(scene, plan, step)
 
     def observe(self, scene: Scene, plan: Plan, step: str) -> Seen:
         """Look for the step's effect."""
+        if _is_env(plan):
+            return _env_promote.observe(scene, plan, step)
         return _serving.observe(scene, plan, step)
+
+
+def _is_env(plan: Plan) -> bool:
+    """By the plan, not by the profile: it is carried out as it was previewed."""
+    return "change" in (plan.draft.args if plan.draft is not None else {})
 
 
 def _candidate(target: Target, wanted: str) -> ModelVersion | Refusal:
     """The version, when it could be served at all and is not already."""
     model, version = target.model, target.find(wanted)
-    if model.gate is None:
-        return Refusal(
-            why=f"The profile of {model.name} has no `gate`, and without one nothing is promoted. Say in system.yaml "
-            "what a version must show; see docs/how-to/promote.md."
-        )
     if version is None:
         return Refusal(why=no_version(target, wanted))
     if version.version == target.current:
@@ -139,35 +126,6 @@ def _candidate(target: Target, wanted: str) -> ModelVersion | Refusal:
     return version
 
 
-def _judge(scene: Scene, target: Target, version: ModelVersion) -> Verdict | Refusal:
-    """The gate's table. Refuses when the registry keeps nothing that could be judged."""
-    model = target.model
-    registry = registry_of(scene, model)
-    if model.gate is None or not isinstance(registry, Evaluations):
-        return Refusal(
-            why=f"“{model.registry}” keeps no metrics of versions, so the gate of {model.name} has nothing to judge. "
-            "Keep them there, or name a registry that has them."
-        )
-    ours = _evaluation(registry, model, version)
-    if ours is None:
-        return Refusal(
-            why=f"What was recorded about {shown(version.version)} of {model.name} is gone from “{model.registry}”, so "
-            "it cannot be judged. Train and register it anew."
-        )
-    current = target.find(target.current)
-    theirs = _evaluation(registry, model, current) if current is not None and model.gate.compares else None
-    return Verdict(rows=judge(model.gate, ours, version.tags, theirs))
-
-
-def _evaluation(registry: Evaluations, model: ModelProfile, version: ModelVersion) -> Evaluation | None:
-    try:
-        return registry.evaluation(model.name, version)
-    except Foreign as problem:
-        if problem.reason == "not_found":
-            return None
-        raise
-
-
 def _draft(
     scene: Scene, target: Target, version: ModelVersion, verdict: Verdict, *, overrules: bool
 ) -> Draft | Refusal:
@@ -177,7 +135,7 @@ def _draft(
         return found
     args, remarks = found
     passed = has_passed(verdict.rows)
-    refusal = "" if passed else _refusal(model, version, verdict, overrules=overrules)
+    refusal = "" if passed else failed_gate(model, version, verdict, overrules=overrules)
     tier, cautions = _cautions(scene, target, version, verdict)
     count = len(verdict.rows)
     because = f"it passed its gate: {count} of {count} criteria, as the registry recorded them."
@@ -195,22 +153,6 @@ def _draft(
     )  # fmt: skip
 
 
-def _refusal(model: ModelProfile, version: ModelVersion, verdict: Verdict, *, overrules: bool) -> str:
-    """Why the gate stands in the way, "" when it may be set aside and was asked to be."""
-    may = model.gate is not None and model.gate.may_be_overruled
-    if overrules and may:
-        return ""
-    failed = verdict.failed
-    told = "; ".join(row.sentence for row in failed[:_TOLD])
-    more = f"; and {len(failed) - _TOLD} more" if len(failed) > _TOLD else ""
-    way = ""
-    if may:
-        way = f" Two approvers may set the gate aside: `promote {model.name} {version.version} {ANYWAY}`."
-    elif overrules:
-        way = f" The profile does not allow setting the gate of {model.name} aside."
-    return f"The gate says no to {shown(version.version)}: {told}{more}. Nothing was changed.{way}"
-
-
 def _cautions(scene: Scene, target: Target, version: ModelVersion, verdict: Verdict) -> tuple[str, tuple[str, ...]]:
     """The tier, and what an approver should know besides the table."""
     to, tier, found = version.version, "change", []
@@ -218,7 +160,7 @@ def _cautions(scene: Scene, target: Target, version: ModelVersion, verdict: Verd
         tier = "dangerous"
         found.append(f"{shown(to)} is marked bad: {scene.bad_versions[to][:300]}")
     if not has_passed(verdict.rows):
-        told = listed(row.what for row in verdict.failed[:_TOLD])
+        told = listed(row.what for row in verdict.failed[:TOLD])
         found.append(f"The gate says no ({told}): this sets it aside.")
     found += [
         f"{row.sentence[0].upper()}{row.sentence[1:]}: the comparison says little."

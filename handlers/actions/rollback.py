@@ -36,7 +36,7 @@ class Rollback:
         model = system.model(words[0])
         service = system.workload(words[0] if model is None else model.service)
         to = words[2] if len(words) == 3 else ""
-        if service is not None and (model is None or not model.registry):
+        if service is not None and (model is None or not model.registry or model.env is not None):
             return _of_service(service.service, to)
         if model is None:
             is_cluster = bool(system.workloads) and not system.models

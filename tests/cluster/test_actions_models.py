@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,12 +16,14 @@ import pytest
 
 from bot.desk import Asker
 from bot.model import PlanState
-from bot.policy import ModelProfile, TrafficProfile
+from bot.policy import EnvProfile, ModelProfile, TrafficProfile
+from bot.policy.gate import Criterion, Evaluation, Gate
 from handlers.backends import model_http
 from playground.kube import Cluster
 from tests.cluster.cluster import cron_job, deployment, path, wait_available
-from tests.cluster.desk import BOB, CAROL, MakeTown, image, refusal, roll
+from tests.cluster.desk import ALICE, BOB, CAROL, MakeTown, image, refusal, roll
 from tests.cluster.test_actions_traffic import kind
+from tests.handlers.fakes import FakeRegistry, version
 
 MODEL = "intent_classifier"
 JOBS = "/apis/batch/v1/namespaces/{}/jobs"
@@ -30,13 +32,13 @@ JOBS = "/apis/batch/v1/namespaces/{}/jobs"
 class ModelServer:
     """Serves the version that the Deployment's image names, and is as healthy as it is told to be."""
 
-    def __init__(self, cluster: Cluster, where: str) -> None:
+    def __init__(self, cluster: Cluster, where: str, serves: Callable[[], str] | None = None) -> None:
         self.is_healthy = True
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                version = image(cluster, where).rpartition(":v")[2]
+                version = serves() if serves is not None else image(cluster, where).rpartition(":v")[2]
                 status = 200 if outer.is_healthy or self.path != "/health" else 503
                 told = {"name": MODEL, "version": version, "status": "ok" if status == 200 else "loading weights"}
                 body = json.dumps(told).encode()
@@ -95,6 +97,86 @@ def test_success_waits_for_the_model_server_itself(
     here.work(until=lambda plan: plan.is_ended)
     assert here.plan.state is PlanState.VERIFIED, here.plan.ended_why
     assert here.plan.ended_why == f"The model server is healthy and serves v1 of {MODEL}."
+
+
+def environment(cluster: Cluster, where: str) -> dict[str, str]:
+    """The variables of the Deployment's only container."""
+    [container] = cluster.api.get(where)["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one["value"] for one in container["env"]}
+
+
+def test_a_version_that_stands_in_the_pods_environment_is_promoted_and_taken_back(
+    cluster: Cluster, namespace: str, town: MakeTown
+) -> None:
+    """The gate is the registry's, the change is the cluster's, the proof is the server's; the way back asks no gate."""
+    where = path(namespace, "deployments", "web")
+    made = deployment("web", "web:v1")
+    made["spec"]["template"]["spec"]["containers"][0]["env"] = [
+        {"name": "LOG", "value": "info"}, {"name": "MODEL_URI", "value": f"models:/{MODEL}/1"},
+    ]  # fmt: skip
+    cluster.apply([made], namespace=namespace)
+    wait_available(cluster, where)
+    server = ModelServer(cluster, where, lambda: environment(cluster, where)["MODEL_URI"].rpartition("/")[2])
+    registry = FakeRegistry(aliases={})
+    registry.recorded = {
+        number: Evaluation(metrics={"accuracy": value}) for number, value in (("1", 0.9), ("2", 0.96), ("3", 0.4))
+    }
+    model = ModelProfile(
+        name=MODEL, service="web", registry="registry", server="models",
+        env=EnvProfile(name="MODEL_URI", value=f"models:/{MODEL}/{{version}}"),
+        gate=Gate(criteria=(Criterion(metric="accuracy", at_least=0.95),)),
+    )  # fmt: skip
+    backends = {"registry": registry, "models": model_http.BACKEND.build({"url": server.url})}
+    try:
+        here = town(more={"models": (model,)}, backends=backends)
+        assert "The gate says no to v3: accuracy is 0.4" in refusal(here.ask(f"promote {MODEL} 3"))
+        assert "The gate says no to v1" in refusal(here.ask(f"promote {MODEL} 1"))
+        plan = here.ask(f"promote {MODEL} 2")
+        assert plan.draft is not None, plan.ended_why
+        assert (plan.draft.from_, plan.draft.to, plan.draft.tier) == ("v1", "v2", "change")
+        assert [step.name for step in plan.draft.steps] == ["set_env", "prove_rollout", "prove_served"]
+        assert environment(cluster, where)["MODEL_URI"].endswith("/1"), "a preview changes nothing"
+        done = here.finish(BOB)
+        assert done.state is PlanState.VERIFIED, done.ended_why
+        assert environment(cluster, where) == {"LOG": "info", "MODEL_URI": f"models:/{MODEL}/2"}
+        reply = here.desk.click_undo(done.id, Asker(who=ALICE))
+        assert not reply.refused, reply.text
+        here.work(until=lambda plan: plan.draft is not None or plan.is_ended)
+        assert here.plan.draft is not None, here.plan.ended_why
+        assert here.plan.draft.title == f"Take back {MODEL} from v2 to v1"
+        assert here.finish(BOB).state is PlanState.VERIFIED, here.plan.ended_why
+        assert environment(cluster, where)["MODEL_URI"].endswith("/1")
+    finally:
+        server.close()
+
+
+def test_a_variable_that_somebody_changes_meanwhile_voids_the_plan(
+    cluster: Cluster, namespace: str, town: MakeTown
+) -> None:
+    where = path(namespace, "deployments", "web")
+    made = deployment("web", "web:v1")
+    made["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "MODEL_VERSION", "value": "v1.0.0"}]
+    cluster.apply([made], namespace=namespace)
+    wait_available(cluster, where)
+    registry = FakeRegistry(known=[version("2", tags={"name": "v2.0.0"}), version("1", tags={"name": "v1.0.0"})])
+    registry.recorded = {number: Evaluation(metrics={"accuracy": 0.96}) for number in "12"}
+    model = ModelProfile(
+        name=MODEL, service="web", registry="registry",
+        env=EnvProfile(name="MODEL_VERSION", value="{version}", tag="name"),
+        gate=Gate(criteria=(Criterion(metric="accuracy", at_least=0.95),)),
+    )  # fmt: skip
+    here = town(more={"models": (model,)}, backends={"registry": registry})
+    plan = here.ask(f"promote {MODEL} 2")
+    assert plan.draft is not None, plan.ended_why
+    assert plan.draft.args["value"] == "v2.0.0"
+    made["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = "v9.9.9"
+    cluster.apply([made], namespace=namespace)
+    here.approve(BOB)
+    here.work(until=lambda plan: plan.state is PlanState.PENDING or plan.is_ended)
+    assert here.plan.id != plan.id, "a new preview"
+    assert here.plan.draft is not None, here.plan.ended_why
+    assert here.plan.draft.from_ == "v9.9.9", "what is none of the registry's versions is shown as it is"
+    assert environment(cluster, where)["MODEL_VERSION"] == "v9.9.9"
 
 
 def trained(**profile: Any) -> dict[str, Any]:
