@@ -183,13 +183,11 @@ def test_a_program_that_cannot_be_started_is_a_failure_of_its_own(here: Commands
 
 def test_its_time_is_limited_and_its_children_end_with_it(here: Commands, tmp_path: Path) -> None:
     child = tmp_path / "child"
-    program = f"""
-import subprocess, sys, time
-kept = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-open({str(child)!r}, "w").write(str(kept.pid))
-time.sleep(60)
-"""
-    one = Driver(training(program, limit=timedelta(seconds=2)), {"here": here})
+    script = f"sleep 60 & echo $! > {child}; wait"
+    one = Driver(
+        TrainingProfile(name="n", backend="here", command=("sh", "-c", script), limit=timedelta(seconds=1)),
+        {"here": here},
+    )
     one.drawn()
     seen = one.follow()
     assert seen.outcome is Outcome.FAILED
