@@ -27,6 +27,7 @@ SOURCE = "heartbeat"
 ALERT = "MonitoringIsSilent"
 AWAY = timedelta(seconds=60)
 _ITSELF = "@bot"
+_SIGN = timedelta(seconds=10)  # how often our own sign of life is written
 
 
 class Heartbeats:
@@ -63,6 +64,20 @@ class Heartbeats:
     def look(self) -> list[str]:
         """Notice what is silent. Returns the names that fell silent now. Raises StoreDown."""
         now = self._engine.now()
+        known = self._engine.store.beats()
+        if not self._expected and not known:
+            return []
+        itself = known.get(_ITSELF)
+        is_fresh = itself is not None and itself.seen_at is not None and now - itself.seen_at < _SIGN
+        if not is_fresh or not self._expected.keys() <= known.keys():
+            known = self._sign_of_life(now)
+        for gone in sorted(known.keys() - self._expected.keys() - {_ITSELF}):
+            self._forget(known[gone])
+        due = [beat for beat in known.values() if beat.due_at <= now and beat.silent_since is None]
+        return [beat.name for beat in due if beat.name in self._expected and self._missed(beat)]
+
+    def _sign_of_life(self, now: datetime) -> dict[str, Beat]:
+        """Note that we are here, and give everything its time again when we were not."""
         with self._engine.store.begin() as tx:
             known = tx.beats()
             for name, one in self._expected.items():
@@ -76,10 +91,7 @@ class Heartbeats:
             known = tx.beats()
         if was_away:
             log.info("was away; heartbeats are waited for anew", extra={"action": "heartbeats_grace"})
-        for gone in sorted(known.keys() - self._expected.keys() - {_ITSELF}):
-            self._forget(known[gone])
-        due = [beat for beat in known.values() if beat.due_at <= now and beat.silent_since is None]
-        return [beat.name for beat in due if beat.name in self._expected and self._missed(beat)]
+        return known
 
     def _beat(self, one: Heartbeat, *, counted: bool) -> None:
         now = self._engine.now()

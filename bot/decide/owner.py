@@ -23,7 +23,7 @@ from bot.states import ESCALATION, INCIDENT
 
 _PROGRESS = (
     ev.Noted, ev.ActionRequested, ev.ApproveClicked, ev.RejectClicked, ev.SeverityChanged, ev.EscalateClicked,
-    ev.DiagnosticsAsked, ev.RunbookAsked, ev.StillOnIt, ev.Assigned,
+    ev.DiagnosticsAsked, ev.RunbookAsked, ev.StillOnIt, ev.Assigned, ev.PersonPaged,
 )  # fmt: skip
 
 
