@@ -34,6 +34,7 @@ from bot.ports import Foreign
 
 MODULE = "handlers.drift.worker"
 ANSWER, HTML, PICTURE, SCRATCH = "answer.json", "report.html", "picture.png", "scratch"  # in the run's folder
+UNFINISHED = "it was not finished."  # in the first of the two answers
 ANSWER_CAP_BYTES = 16_000_000
 CHECK_S = 60.0
 LOOK_S = 0.1  # between two looks at the worker
@@ -230,9 +231,10 @@ def _answer(folder: Path, request: DriftRequest, end: _End) -> DriftReport:
     found = _read(folder, request, why)
     if isinstance(found, DriftReport):
         html, picture = folder / HTML, folder / PICTURE
-        missing = found.full_missing or (why[1] if why else "")
+        # Libraries may crash while the process ends; a report that was whole by then stays whole.
+        missing = why[1] if why and found.full_missing == UNFINISHED else found.full_missing
         return replace(
-            found, full_missing=why[1] if why and missing else missing,
+            found, full_missing=missing,
             html_path=str(html) if not missing and _is_file(html) else "",
             png_path=str(picture) if _is_file(picture) else "",
         )  # fmt: skip

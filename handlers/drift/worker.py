@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bot.drift import wire
 from bot.drift.asked import DataSource, DriftRequest, SourceKind, Span
 from bot.drift.report import DriftReport, Took
-from bot.drift.runner import ANSWER, HTML, PICTURE, SCRATCH
+from bot.drift.runner import ANSWER, HTML, PICTURE, SCRATCH, UNFINISHED
 
 if TYPE_CHECKING:
     from handlers.drift.facts import Screen
@@ -37,7 +37,6 @@ NICENESS = 10
 PR_SET_PDEATHSIG = 1  # of Linux
 RESERVED = 2  # times the memory in use that libraries reserve; what is in use is watched by the runner
 T = TypeVar("T")
-UNFINISHED = "it was not finished."
 
 
 @dataclass(slots=True)

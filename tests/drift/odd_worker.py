@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bot.drift import wire
 from bot.drift.report import Cause, DriftReport, Triage, Verdict
+from bot.drift.runner import UNFINISHED
 from handlers.drift.worker import _bound
 
 
@@ -19,7 +20,7 @@ def report(model: str) -> DriftReport:
     return DriftReport(
         system="shop", model=model, sentence="No drift.", verdict=Verdict.STABLE, number="share", value=0.0, bound=0.3,
         drifted=0, judged=1, inputs=1, share=0.0, reference_rows=900, current_rows=900, columns=(), aside=(), gone=(),
-        added=(), full_missing="it was not finished.", html_path="/etc/passwd",
+        added=(), full_missing="" if model.startswith("whole") else UNFINISHED, html_path="/etc/passwd",
         triage=Triage(cause=Cause.QUIET, sentence="Quiet.", clues=(), retrain_locked="Nothing drifted.", drifted=()),
     )  # fmt: skip
 
@@ -28,7 +29,7 @@ def main() -> None:
     given = json.load(sys.stdin)
     model, folder = given["request"]["model"], Path(given["folder"])
     first, _, then = model.partition("-")
-    if first == "screened":
+    if first in {"screened", "whole"}:
         (folder / "answer.json").write_text(wire.dumps(report(model)))
         (folder / "picture.png").write_bytes(b"png")
         (folder / "report.html").write_text("half of it")

@@ -109,6 +109,13 @@ def test_what_the_screen_found_outlives_the_full_report(runner: DriftRunner, the
     assert Path(report.png_path).read_bytes() == b"png"
 
 
+def test_a_crash_after_the_whole_report_costs_nothing(runner: DriftRunner) -> None:
+    """Native libraries like to crash while a process ends."""
+    report = runner.run(asked("whole-crash"))
+    assert report.full_missing == ""
+    assert Path(report.html_path).name == "report.html"
+
+
 def test_the_worker_is_told_by_no_command_line_and_inherits_nothing(
     runner: DriftRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
