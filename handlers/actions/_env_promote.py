@@ -63,14 +63,14 @@ def draw(scene: Scene, request: Mapping[str, str]) -> Draft | Refusal:
     version = found.get(request["to"]) or found.get(f"v{request['to']}")
     if version is None:
         return Refusal(why=f"{model.name} has no version {shown(request['to'])} in the registry.")
-    verdict = gate_of(scene, model, version, found.get(place.version))
-    if isinstance(verdict, Refusal):
-        return verdict
     value = _value(model, version)
     if isinstance(value, Refusal):
         return value
     if value == place.value:
         return Refusal(why=f"Nothing to do: {_env(model).name} of {model.service} is {value} already.")
+    verdict = gate_of(scene, model, version, found.get(place.version))
+    if isinstance(verdict, Refusal):
+        return verdict
     drawn = _propose(scene, place, value, version.version, verdict)
     if isinstance(drawn, Refusal) or has_passed(verdict.rows):
         return drawn
