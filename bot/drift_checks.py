@@ -23,6 +23,7 @@ from bot.policy.drift import Choice, Exit, Report, ReportState, Result
 from bot.policy.drift import choose as judge
 from bot.store import Conflict, StoredFile, Tx
 from bot.store.drift_views import message_id
+from bot.store.outbox import headline_id
 
 MOST_DAYS = 366
 TRIES = 3  # attempts at one check; each ended without a word, as when the machine went down
@@ -223,7 +224,12 @@ def remember_file(engine: Engine, report_id: str, file_id: str, slack_id: str) -
 
 
 def _beneath(report: Report) -> str:
-    """Where a report's file goes: into the thread that its message is in, or that begins with it."""
+    """Where a report's file goes: into the thread that its message is in, or that begins with it.
+
+    Never “thread” itself: posts there wait for each other, and a file that Slack will not take would hold up the rest.
+    """
+    if report.target == "thread":
+        return f"under:{headline_id(report.incident_id)}"
     return f"under:{message_id(report.id)}" if report.target.startswith("channel:") else report.target
 
 

@@ -40,7 +40,7 @@ def drift_card(
         state_words=said,
         is_done=result is not None,
         cause=result.cause if result else "",
-        meaning=result.meaning if result else "",
+        meaning=result.meaning.removeprefix("Probably a data bug: ") if result else "",  # the cause stands before it
         columns=_table(result) if result else (),
         signs=_signs(result) if result else (),
         set_aside=result.set_aside[:_ASIDE_SHOWN] if result else (),

@@ -352,3 +352,22 @@ def test_an_incident_about_drift_asks_for_a_check_by_itself(
     assert (report.why, report.incident_id, report.target) == ("incident", "INC-1", "thread")
     assert "for an incident" in lab.shown()
     assert len(lab.office.store.drift.latest("shop", "intent")) == 1
+
+
+def test_a_file_that_slack_will_not_take_holds_up_nothing(
+    file_store: Store, new_office: NewOffice, tmp_path: Path
+) -> None:
+    """What its token lacks is mended by a person; until then the thread goes on without the file and the picture."""
+    questions = (answering("health"),)
+    lab = Lab(new_office(file_store, rules=rules(), lever=Retrain(), questions=questions), tmp_path)
+    lab.office.alert("LowAccuracy")
+    lab.settle(3)
+    lab.office.ws.fault("revoked_token", "files.getUploadURLExternal", times=-1)
+    lab.say("drift intent")
+    lab.settle()
+    before = lab.shown().count("health is fine")
+    lab.office.say("diagnose INC-1")
+    lab.settle()
+    assert "High drift" in lab.shown()
+    assert lab.shown().count("health is fine") > before
+    assert lab.office.ws.as_("alice").screen()["files"] == {}
