@@ -173,11 +173,12 @@ class World:
     @property
     def policy(self) -> Policy:
         """The rules in force now."""
-        if self.held_until is not None:
-            return replace(POLICY, holds=(Hold(system="shop", until=self.held_until, why="patching"),))
+        rules = POLICY_WITHOUT_BOB if self.bob_left else POLICY
         if "questions" in self.kit:
-            return POLICY_WITH_QUESTIONS
-        return POLICY_WITHOUT_BOB if self.bob_left else POLICY
+            rules = POLICY_WITH_QUESTIONS
+        if self.held_until is None:
+            return rules
+        return replace(rules, holds=(Hold(system="shop", until=self.held_until, why="patching"),))
 
     @property
     def is_held(self) -> bool:
