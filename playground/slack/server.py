@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import mimetypes
 from typing import Any
@@ -58,12 +59,19 @@ class Server:
         fault = self.world.faults.take(API_FAULTS, method)
         if fault and not fault.kind.endswith("_after"):
             return await self._broken(request, method, raw, fault)
+        await self._travel()
         status, answer, headers = self._answer(method, Args(raw, token))
+        await self._travel()
         lost = fault.kind if fault else None
         self._note(method, raw, answer, 0 if lost else status, lost)
         if fault:
             return await self._lose_answer(request, fault)
         return web.json_response(answer, status=status, headers=headers)
+
+    async def _travel(self) -> None:
+        """Half of the time between a call and its answer: the effect is in the middle."""
+        if self.world.latency_s:
+            await asyncio.sleep(self.world.latency_s / 2)
 
     def _answer(self, name: str, args: Args) -> tuple[int, Json, dict[str, str]]:
         method = METHODS.get(name)

@@ -79,6 +79,7 @@ class World:
     guide: list[Json] | None = None  # the page's "How to play": [{text, done or when, go?}]
     verbs: dict[str, list[Json]] = field(default_factory=dict)  # command → [{usage, about}], for completion
     token_revoked: bool = False
+    latency_s: float = 0.0  # how long every call takes; a tenth of a second and more in the real one
     revision: int = 0
     listeners: list[Callable[[Json], None]] = field(default_factory=list)
     _delivery: Delivery | None = None

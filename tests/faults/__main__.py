@@ -50,7 +50,7 @@ class Row:
 
     @property
     def is_bad(self) -> bool:
-        if self.skipped:
+        if self.skipped or self.trial.is_reference:
             return False
         if self.counted is None:
             return True
@@ -62,6 +62,8 @@ class Row:
             return f"not proven: {self.why}"
         if self.counted is None:
             return f"broken: {self.why}"
+        if self.trial.is_reference:
+            return "none: to compare with"
         if self.trial.must_fail:
             return "found" if self.counted.missed else "NOT FOUND"
         return "; ".join(self.counted.missed) or "met"

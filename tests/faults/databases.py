@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playground import parts
@@ -53,14 +53,12 @@ def small_disk(folder: Path, size: str = "6m") -> Iterator[Path]:
 def fill(disk: Path) -> Path:
     """Take every free byte; returns the file to remove for relief."""
     stuffing = disk / "stuffing"
-    with stuffing.open("wb") as file:
-        for size in (65_536, 4_096, 1):
-            try:
-                while True:
-                    file.write(b"\0" * size)
-                    file.flush()
-            except OSError:
-                continue
+    file = os.open(stuffing, os.O_WRONLY | os.O_CREAT)
+    for size in (65_536, 4_096, 1):
+        with suppress(OSError):
+            while True:
+                os.write(file, b"\0" * size)
+    os.close(file)
     return stuffing
 
 

@@ -98,6 +98,7 @@ class Replica:
     clock: Callable[[], float]
     lives: list[Life] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
+    program: tuple[str, ...] = ()  # another program than the bot
 
     @property
     def url(self) -> str:
@@ -110,7 +111,9 @@ class Replica:
     def start(self, *, mark: str = "", plant: str = "", wait: bool = True) -> None:
         """Start `mlops-bot serve`. With a mark or a plant a wrapper of ours changes it from outside first."""
         command = [sys.executable, "-m", "bot", "serve", "--log-level", "warning"]
-        if mark or plant or "LD_PRELOAD" in self.environment:
+        if self.program:
+            command = [sys.executable, *self.program]
+        elif mark or plant or "LD_PRELOAD" in self.environment:
             command = [sys.executable, "-m", "tests.faults.wrapped", "--mark", mark, "--plant", plant]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=ROOT)

@@ -5,6 +5,7 @@ Every trial is seeded, so it picks the same faults each time; when they hit is u
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import psycopg
 
+from playground.slack import user_id
 from tests.faults import databases
 from tests.faults.ground import Ground, Load, Replica
 from tests.faults.record import Count, count, judge, longest_after, wait_for_all
@@ -24,6 +26,7 @@ from tests.faults.wrapped import MARKS
 from tests.store.postgres_server import Server
 
 OVERDUE_S = 5.0  # after an outage every overdue page is out within this
+SLACK_S = 0.15  # a call to the real Slack takes about this, and a process may die in the midst of it
 LEASE_S = 21.0  # the shortest that delivery uses
 
 
@@ -44,6 +47,7 @@ class Trial:
     about: str
     run: Callable[[Asked], Count]
     must_fail: bool = False  # it has a planted bug, and the suite is worth something only if it finds it
+    is_reference: bool = False  # somebody else's program, to compare with: held to no bound
 
 
 FULL = Load()
@@ -81,8 +85,8 @@ def on_postgres(load: Load, asked: Asked, *, replicas: int = 3) -> Iterator[tupl
 class Killer:
     """Starts and kills one replica over and over, in a thread."""
 
-    def __init__(self, ground: Ground, replica: Replica, asked: Asked, number: int) -> None:
-        self._ground, self._replica, self._plant = ground, replica, asked.plant
+    def __init__(self, replica: Replica, asked: Asked, number: int, marks: Sequence[str]) -> None:
+        self._replica, self._plant, self._marks = replica, asked.plant, tuple(marks)
         self._chance = random.Random(f"{asked.seed}/{number}")
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -102,9 +106,9 @@ class Killer:
 
     def _run(self) -> None:
         while not self._enough.is_set():
-            mark = f"{self._chance.choice(sorted(MARKS))}:{self._chance.randint(1, 12)}"
-            if self._chance.random() < 0.4:
-                mark = ""
+            mark = ""
+            if self._marks and self._chance.random() < 0.6:
+                mark = f"{self._chance.choice(self._marks)}:{self._chance.randint(1, 12)}"
             self._replica.start(mark=mark, plant=self._plant, wait=False)
             self._live(self._chance.uniform(0.2, 3.0), mark)
 
@@ -120,9 +124,10 @@ class Killer:
         self.hits[name] = self.hits.get(name, 0) + 1
 
 
-def killed(name: str, ground: Ground, asked: Asked) -> Count:
+def killed(name: str, ground: Ground, asked: Asked, *, marks: Sequence[str] = tuple(sorted(MARKS))) -> Count:
     """Kill every replica of the ground at random until the load is through."""
-    killers = [Killer(ground, replica, asked, number) for number, replica in enumerate(ground.replicas)]
+    ground.workspace.world.latency_s = SLACK_S
+    killers = [Killer(replica, asked, number, marks) for number, replica in enumerate(ground.replicas)]
     for killer in killers:
         killer.start()
     ground.post_alerts()
@@ -144,7 +149,7 @@ def killed(name: str, ground: Ground, asked: Asked) -> Count:
 
 def sqlite_kill(asked: Asked) -> Count:
     """kill -9 at marked and unmarked points, one replica on SQLite."""
-    with on_sqlite(scaled(replace(FULL, over_s=75), asked), asked) as ground:
+    with on_sqlite(scaled(replace(FULL, over_s=70), asked), asked) as ground:
         return killed("sqlite-kill", ground, asked)
 
 
@@ -429,17 +434,61 @@ def calm(asked: Asked) -> Count:
         return judge(count("calm", ground), doubled_at_most=0)
 
 
-def planted(run: Callable[[Asked], Count], plant: str) -> Callable[[Asked], Count]:
-    """The trial with a bug in it."""
-
-    def with_bug(asked: Asked) -> Count:
-        counted = run(replace(asked, plant=plant))
-        counted.name = f"planted-{plant}"
-        return counted
-
-    return with_bug
+# what must fail, and what we avoid
 
 
+def no_lease_check(asked: Asked) -> Count:
+    """Planted bug: nobody looks at the lease again before the call."""
+    return _named("planted-no-lease-check", frozen(replace(asked, plant="no-lease-check", scale=asked.scale / 2)))
+
+
+def no_reconciliation(asked: Asked) -> Count:
+    """Planted bug: what got no answer is sent again without looking for it."""
+    return _named("planted-no-reconciliation", slack_after(replace(asked, plant="no-reconciliation")))
+
+
+def page_outside(asked: Asked) -> Count:
+    """Planted bug: the page is stored after the transaction that marks its timer done."""
+    asked = replace(asked, plant="page-outside")
+    with on_sqlite(scaled(replace(SOME, over_s=25), asked), asked) as ground:
+        return killed("planted-page-outside", ground, asked, marks=("after-commit",))
+
+
+def job_store(asked: Asked) -> Count:
+    """The same load and kills with APScheduler's own job store for timers."""
+    load = scaled(replace(SOME, incidents=50, over_s=30), asked)
+    with on_sqlite(load, asked) as ground:
+        _use_job_store(ground)
+        return killed("apscheduler-job-store", ground, asked, marks=())
+
+
+def _use_job_store(ground: Ground) -> None:
+    load, replica = ground.load, ground.replicas[0]
+    ladders = {
+        f"sys-{system:02d}": [
+            (load.after_s(level), [user_id(load.person(system, level, target)) for target in range(load.targets)])
+            for level in range(1, load.levels + 1)
+        ]
+        for system in range(load.systems)
+    }
+    settings = {
+        "token": ground.workspace.bot_token, "api_url": ground.workspace.api_url, "port": replica.port,
+        "url": f"sqlite:///{ground.folder / 'jobs.db'}", "ladders": ladders,
+    }  # fmt: skip
+    path = ground.folder / "job_store.json"
+    path.write_text(json.dumps(settings))
+    replica.program = ("-m", "tests.faults.job_store", str(path))
+
+
+def _named(name: str, counted: Count) -> Count:
+    counted.name = name
+    return counted
+
+
+PLANTED = (
+    ("planted-no-lease-check", no_lease_check), ("planted-no-reconciliation", no_reconciliation),
+    ("planted-page-outside", page_outside),
+)  # fmt: skip
 TRIALS = tuple(
     Trial(name=counted_as, about=(run.__doc__ or "").strip(), run=run)
     for counted_as, run in (
@@ -450,4 +499,8 @@ TRIALS = tuple(
         ("clock-to-winter-time", winter_time), ("clocks-apart", clock_apart), ("sqlite-outage", sqlite_outage),
         ("postgres-outage", postgres_outage),
     )
+) + tuple(
+    Trial(name=counted_as, about=(run.__doc__ or "").strip(), run=run, must_fail=True) for counted_as, run in PLANTED
+) + (
+    Trial(name="apscheduler-job-store", about=(job_store.__doc__ or "").strip(), run=job_store, is_reference=True),
 )  # fmt: skip

@@ -134,6 +134,7 @@ MARKS: dict[str, Callable[[Callable[[], None]], None]] = {
     "looked": lambda act: after(bot.store.store.Store, "still_mine", act),
     "in-call": _in_call,
     "sent": lambda act: after(bot.slack.client.SlackChat, "post", act),
+    "page-sent": lambda act: after(bot.slack.client.SlackChat, "post", act, when=lambda at: at[0].startswith("D")),
     "marked": lambda act: after(bot.store.store.Store, "delivered", act),
     "reconciling": lambda act: before(bot.slack.client.SlackChat, "find", act),
 }
