@@ -27,6 +27,7 @@ from handlers._look import (
     word,
     worst,
 )
+from handlers._pods import redacted
 from handlers.actions import _pointer, _smoke
 from handlers.actions._pointer import PASSING
 
@@ -140,6 +141,7 @@ def _restart(scene: Scene, plan: Plan, reloader: Reloads, name: str) -> Seen:
     try:
         return Seen(outcome=Outcome.DONE, detail=reloader.make_load(name))
     except Foreign as problem:
+        problem.sentence = redacted(problem.sentence)  # a command's own words may hold anything
         if problem.reason in PASSING:
             return _after_unclear_reload(scene, plan, problem)
         return Seen(outcome=Outcome.FAILED, detail=_behind(scene, plan, problem.sentence))

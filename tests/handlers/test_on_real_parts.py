@@ -298,6 +298,7 @@ def test_the_gate_keeps_the_bad_version_out_and_lets_a_good_one_in(stack: Stack,
     assert (stack.champion_version(), stack.served_version()) == ("1", "1")
 
 
+@pytest.mark.slow
 def test_the_bad_version_fails_its_smoke_prediction(stack: Stack, scene: Callable[..., Scene]) -> None:
     """Somebody names it in a rollback, which asks no gate: the server serves it, and the prediction tells."""
     draft = rollback.ACTION.draw(replace(scene(), model=gated()), {"model": MODEL, "to": "3"})

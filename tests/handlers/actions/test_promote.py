@@ -315,6 +315,16 @@ def test_a_restart_that_does_not_work(trouble: Foreign, outcome: Outcome) -> Non
     assert seen.detail.startswith("champion is now v3, the server was last seen with v2: ")
 
 
+def test_a_commands_own_words_are_shown_without_its_secrets() -> None:
+    made = world(reload="stack/api", bounds=())
+    made.more["stack"] = FakeRestarts(made, trouble=Foreign("broken", "It failed: login with password=hunter2canary."))
+    plan = plan_of("promote", drawn(made))
+    assert ACTION.perform(made.scene(), plan, "move_alias").outcome is Outcome.DONE
+    detail = ACTION.perform(made.scene(), plan, "reload_server").detail
+    assert "It failed: login with password=" in detail
+    assert "hunter2canary" not in detail
+
+
 def with_table(**says: str) -> World:
     """The table knows versions by the name in their tag."""
     made = world(record=RecordProfile(backend="deployments", pointer="production", tag="name"), bounds=())
