@@ -43,6 +43,7 @@ def dms(here: Town, name: str, words: str) -> list[Any]:
     return [message for message in here.as_(name).dms() if words in message.text]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_an_owner_answers_by_button_planned_work_holds_and_a_listener_listens(town: Callable[..., Town]) -> None:
     here = town(with_system=False, minute=MINUTE, limits="soft")

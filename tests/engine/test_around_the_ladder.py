@@ -235,3 +235,19 @@ def test_a_system_whose_folder_is_gone_still_pages(here: Office, ws: Workspace) 
     whom = {address for paged in here.incident.escalation.paged for address in paged.whom}
     assert f"channel:{CHANNEL}" in whom
     assert f"user:{BOB.user_id}" in whom
+
+
+def test_a_user_group_is_called_in_the_incident_s_channel(
+    file_store: Store, new_office: NewOffice, ws: Workspace
+) -> None:
+    levels = (Level(number=1, after=15 * MINUTE, targets=("group:S0ONCALL", "oncall")),)
+    office = new_office(file_store, rules=rules(levels=levels))
+    office.alert()
+    office.settle(2)
+    later(office, 15)
+
+    [call] = [call for call in posts(ws) if "subteam" in str(call.args)]
+    assert "<!subteam^S0ONCALL>, this is for you." in str(call.args)
+    assert call.args["channel"] == next(one for one in posts(ws) if "accuracy is low" in text_of(one)).args["channel"]
+    assert len(told(ws, "alice")) == 1
+    assert office.incident.escalation.paged[0].whom == ("group:S0ONCALL", f"user:{ALICE.user_id}")

@@ -30,6 +30,7 @@ from bot.config.settings import HttpSettings, Secret, SlackSettings
 from bot.doctor import examine
 from bot.ledger import Ledger
 from bot.logs import _Line
+from bot.model import Incident
 from bot.ports import Foreign, Served
 from bot.registry import load
 from bot.store import StoreDown
@@ -504,3 +505,40 @@ def test_the_doctor_says_what_does_not_work(new_bot: NewBot, tmp_path: Path) -> 
     again = {line.what: line for line in examine(bot.settings, bot.registry)}
     assert not again["database"].ok
     assert "newer" in again["database"].words
+
+
+def test_the_buttons_of_a_question_and_of_an_update_are_understood(new_bot: NewBot) -> None:
+    """Signed as Slack signs: what the click says is decided, and a click on an older message is refused."""
+    bot = new_bot()
+    ask(bot, "/webhooks/alertmanager", json.dumps(webhook(alert(system="shop"))).encode())
+    assert from_slack(bot, command("ack INC-1", trigger="1.2"))[0] == 200
+    assert from_slack(bot, command("subscribe INC-1 30m", trigger="1.3"))[0] == 200
+    epoch = stored(bot).epoch
+
+    for number, (action, value) in enumerate([
+        ("still_on_it", f"INC-1|{epoch}"), ("still_on_it", f"INC-1|{epoch - 1}"), ("unsubscribe", f"INC-1|{epoch}"),
+        ("unack", f"INC-1|{epoch}"),
+    ]):  # fmt: skip
+        payload = {
+            "type": "block_actions", "trigger_id": f"2.{number}", "team": {"id": TEAM_ID},
+            "user": {"id": ALICE.user_id, "team_id": TEAM_ID}, "channel": {"id": "D1"},
+            "container": {"type": "message", "channel_id": "D1", "message_ts": "1.1"}, "message": {"ts": "1.1"},
+            "response_url": "http://127.0.0.1:9/none",
+            "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value, "action_ts": "1"}],
+        }  # fmt: skip
+        assert from_slack(bot, urlencode({"payload": json.dumps(payload)}).encode())[0] == 200
+
+    def kinds() -> list[str]:
+        return [line.kind for line in bot.store.timeline("INC-1")]
+
+    until(lambda: "unacknowledged" in kinds() or None, within=10)
+    assert [kind for kind in kinds() if "still" in kind or "subscribed" in kind or "stale" in kind] == [
+        "subscribed", "still_on_it", "refused.stale_click", "unsubscribed",
+    ]  # fmt: skip
+    assert stored(bot).owner is None
+
+
+def stored(bot: Bot) -> Incident:
+    found = bot.store.incident("INC-1")
+    assert found is not None
+    return found
