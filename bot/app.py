@@ -280,7 +280,7 @@ class Bot:
             ("calendars", 20.0, self._unless_outdated(self.calendars.round)),
             ("call", 0.5, self._unless_outdated(self.callers.round)),
             ("work", 0.2, self._unless_outdated(self.workers.round)),
-            ("drift", 0.5, self._unless_outdated(self.drifts.round)),
+            ("drift", 1.0, self._unless_outdated(self.drifts.round)),
             ("drift_review", 60.0, self._unless_outdated(lambda: review(self.engine))),
             ("drift_silence", 600.0, self._unless_outdated(self.dead_man.look)),
             ("connect", 5.0, self._unless_outdated(self._connect)),

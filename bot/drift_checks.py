@@ -26,6 +26,7 @@ from bot.store.drift_views import message_id
 from bot.store.outbox import headline_id
 
 MOST_DAYS = 366
+MOST_WAITING = 6  # checks of one model; anybody may ask, and each takes the one worker for up to minutes
 TRIES = 3  # attempts at one check; each ended without a word, as when the machine went down
 _TITLE = "What is the drift of {model}? {name} is not sure, and asks those who know the data"
 
@@ -51,6 +52,7 @@ class Asked:
 
     report: Report | None
     is_new: bool = True
+    refused: str = ""  # why it is not made
 
 
 def ask(engine: Engine, wish: Wish, *, key: str = "") -> Asked:
@@ -78,6 +80,9 @@ def ask_in(tx: Tx, engine: Engine, wish: Wish, key: str = "") -> Asked:
     found = tx.drift.under_way(report)
     if found is not None:
         return Asked(report=found, is_new=False)
+    if tx.drift.count_open(report) >= MOST_WAITING:
+        text = f"{MOST_WAITING} checks of {report.model} wait already. Ask again when one of them has answered."
+        return Asked(report=None, is_new=False, refused=text)
     report = replace(report, id=tx.next_id("DRF"))
     tx.drift.add(report)
     tx.drift.work(report, now)

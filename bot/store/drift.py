@@ -59,6 +59,13 @@ def under_way(connection: Connection, key: str) -> Report | None:
     return _report(row) if row is not None else None
 
 
+def count_open(connection: Connection, system: str, model: str) -> int:
+    """How many checks of a model are asked for and not ended."""
+    of_model = (drift_report.c.system == clean(system), drift_report.c.model == clean(model))
+    query = select(func.count()).select_from(drift_report).where(*of_model, drift_report.c.state.in_(_OPEN))
+    return int(connection.execute(query).scalar_one())
+
+
 def latest(connection: Connection, system: str, model: str, limit: int, *, done: bool) -> list[Report]:
     """Reports of a model, newest first; with `done` only those with a result, by the time of their end."""
     query = select(drift_report).where(drift_report.c.system == clean(system), drift_report.c.model == clean(model))

@@ -28,6 +28,10 @@ class DriftTx:
         """An unfinished report of the same check."""
         return drift.under_way(self._connection, drift.check_key(report))
 
+    def count_open(self, report: Report) -> int:
+        """How many checks of the report's model are asked for and not ended."""
+        return drift.count_open(self._connection, report.system, report.model)
+
     def add(self, report: Report) -> None:
         """Add a report."""
         drift.add(self._connection, report)

@@ -56,8 +56,8 @@ def test_a_broken_feed_is_found_told_and_locks_the_retrain(town: Callable[..., T
     serve(here.data, blank=0.3)
     alice, bob = here.as_("alice").looks_at(CHANNEL), here.as_("bob").looks_at(CHANNEL)
 
-    answer = alice.types("/mlops drift intent_classifier", channel=CHANNEL)
-    assert "DRF-1: comparing the last 7 days" in str((answer.answer or {}).get("text"))
+    assert alice.types("/mlops drift intent_classifier", channel=CHANNEL).is_acked
+    alice.sees("DRF-1: comparing the last 7 days", within=20)
     card = alice.sees("Triage – data bug", within=120)
     for words in ("pixel_3_4", "n = 1,491 rows now, 1,000 in the reference", "Retraining is locked", "noise up to"):
         assert words in card.text, words

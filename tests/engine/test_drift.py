@@ -371,3 +371,11 @@ def test_a_file_that_slack_will_not_take_holds_up_nothing(
     assert "High drift" in lab.shown()
     assert lab.shown().count("health is fine") > before
     assert lab.office.ws.as_("alice").screen()["files"] == {}
+
+
+def test_nobody_can_keep_the_worker_busy_for_ever(lab: Lab) -> None:
+    replies = [lab.say(f"drift intent --days {days}", MIA) for days in range(1, 9)]
+    assert [reply.refused for reply in replies] == [False] * 6 + [True] * 2
+    assert "6 checks of intent wait already" in replies[-1].text
+    lab.settle(3)
+    assert not lab.say("drift intent --days 8").refused

@@ -53,6 +53,8 @@ def asked(
     )  # fmt: skip
     result = drift_checks.ask(room.engine, wish, key=asker.key("drift"))
     report = result.report
+    if result.refused:
+        return Reply(text=result.refused, refused=True)
     if report is None:
         return Reply(text="")
     if not result.is_new:
