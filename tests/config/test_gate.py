@@ -99,3 +99,16 @@ def test_predictions_that_take_too_long_together_and_an_empty_gate(tmp_path: Pat
     slow = "    smoke: [{body: {}, within: 4s}, {body: {}, within: 4s}, {body: {}, within: 4s}]\n"
     assert any("may take more than 10s together" in one for one in folder(tmp_path, slow).errors())
     assert any("the gate demands nothing" in one for one in folder(tmp_path, "    gate: {}\n").errors())
+
+
+@pytest.mark.parametrize(
+    "env, told",
+    [
+        ("{name: MODEL_URI, value: models:/rank}", "`value` must hold {version} exactly once"),
+        ("{name: MODEL-URI}", '"name"'),
+        ("{name: MODEL_VERSION}", "`env` needs a service that a cluster runs"),
+    ],
+)
+def test_mistakes_about_a_variable(tmp_path: Path, env: str, told: str) -> None:
+    found = folder(tmp_path, f"    env: {env}\n").errors()
+    assert any(told in one for one in found), found
