@@ -107,6 +107,16 @@ def test_only_who_may_change_a_system_may_silence_it(here: Office) -> None:
     assert here.store.holds(here.clock()) == ()
 
 
+def test_status_says_what_is_held_back(here: Office) -> None:
+    assert "Pages about" not in here.say("status").text
+    here.say("silence intent 1h <!channel> weights", BOB)
+
+    told = here.say("status").text
+    assert "Nothing is wrong" in told
+    assert "Pages about intent wait until" in told
+    assert "<!channel>" not in told
+
+
 def test_a_request_delivered_twice_silences_once(here: Office) -> None:
     for _ in range(2):
         here.say("silence shop 1h because", BOB, request="R1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot import events as ev
 from bot.desk.reply import Asker, Reply, fit, head, line, when
 from bot.desk.room import Room
+from bot.model import Subject
 from bot.words import escaped, harmless, spoken
 from handlers import commands as cmd
 from handlers.commands import LOOK, Verb
@@ -39,13 +40,28 @@ def say_help(room: Room, command: cmd.Command, asker: Asker) -> Reply:
 
 
 def say_status(room: Room, command: cmd.Command, asker: Asker) -> Reply:
-    """Open incidents, one line each."""
+    """Open incidents, one line each, and where pages are held back."""
     del command, asker
     found = room.store.incidents(open_only=True)
+    held = _held(room)
     if not found:
-        return Reply(text="Nothing is wrong that I know of: no open incident.")
+        return Reply(text=head(["Nothing is wrong that I know of: no open incident.", *held]))
     more = [f"…and {len(found) - 20} or more others."] if len(found) > 20 else []
-    return Reply(text=head([*(line(incident) for incident in found[:20]), *more]))
+    return Reply(text=head([*(line(incident) for incident in found[:20]), *more, *held]))
+
+
+def _held(room: Room) -> list[str]:
+    """What planned work keeps quiet now, one line each."""
+    policy, now = room.policy, room.engine.now()
+    found = {(one.system, one.part): one for one in policy.holds}
+    for name in policy.systems:
+        weekly = policy.hold_for(Subject(system=name), now)
+        if weekly is not None:
+            found.setdefault((name, weekly.part), weekly)
+    return [
+        f"• Pages about {harmless(one.part or one.system, 80)} wait until {when(one.until)}: {harmless(one.why, 200)}"
+        for one in found.values()
+    ]
 
 
 def say_incidents(room: Room, command: cmd.Command, asker: Asker) -> Reply:
