@@ -44,12 +44,13 @@ def issue_of(alerts: tuple[Alert, ...], system: System) -> str:
 
 def issue_named(words: str, system: System) -> str:
     """The kind of issue that a person's words name, "" for none."""
-    said = " ".join(words.lower().replace("-", " ").replace("_", " ").split())
-    for issue in system.issues:
-        name = issue.name.lower().replace("-", " ").replace("_", " ")
-        if f" {name} " in f" {said} ":
-            return issue.name
-    return ""
+    said = f" {_plain(words)} "
+    return next((issue.name for issue in system.issues if f" {_plain(issue.name)} " in said), "")
+
+
+def _plain(words: str) -> str:
+    """Lower case, and blanks for everything that is neither letter nor digit."""
+    return " ".join("".join(sign if sign.isalnum() else " " for sign in words.lower()).split())
 
 
 def ladder_for(system: System, severity: Severity, issue: str = "") -> Ladder:

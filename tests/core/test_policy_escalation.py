@@ -7,9 +7,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.model import EscalationState, Level, Severity, Who
-from bot.policy import Ladder, Person, Policy, System
-from bot.policy.escalation import armed, catch_all, default_ladder, due_at, ladder_for, reached, replanned, silent
+from bot.model import Alert, EscalationState, Level, Severity, Who
+from bot.policy import Issue, Ladder, Person, Policy, System
+from bot.policy.escalation import (
+    armed,
+    catch_all,
+    default_ladder,
+    due_at,
+    issue_named,
+    issue_of,
+    ladder_for,
+    reached,
+    replanned,
+    silent,
+)
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -90,6 +101,54 @@ def test_the_last_resort_is_always_somewhere() -> None:
 def test_a_change_pages_nobody() -> None:
     assert silent(T0).next_due_at is None
     assert silent(T0).state is EscalationState.STOPPED
+
+
+# kinds of issue
+
+INFRA = Issue(
+    name="infra-structure",
+    match={"component": ("node",), "kind": ("infra",)},
+    ladders={Severity.P0: ladder((1, "role:sre"))},
+)
+QUALITY = Issue(name="quality", match={"signal": ("drift",)}, ladders={Severity.P0: Ladder(levels=())})
+KINDS = replace(SHOP, issues=(INFRA, QUALITY), ladders={Severity.P0: ladder((5, "oncall"))})
+
+
+def fired(**labels: str) -> Alert:
+    return Alert(
+        source="am", fingerprint="f", firing=True, starts_at=T0, ends_at=None, labels=dict(labels), annotations={}
+    )
+
+
+@pytest.mark.parametrize(("alerts", "kind"), [
+    ((fired(component="node"),), "infra-structure"),
+    ((fired(kind="infra", component="other"),), "infra-structure"),  # one label that fits is enough
+    ((fired(component="", signal="drift"),), "quality"),
+    ((fired(signal="x"), fired(signal="drift")), "quality"),
+    ((fired(signal="drift"), fired(component="node")), "quality"),  # the first alert that is of a kind
+    ((fired(signal="x"),), ""),
+    ((), ""),
+])  # fmt: skip
+def test_the_first_alert_of_a_kind_says_it(alerts: tuple[Alert, ...], kind: str) -> None:
+    assert issue_of(alerts, KINDS) == kind
+
+
+@pytest.mark.parametrize(("words", "kind"), [
+    ("infra structure: a node is gone", "infra-structure"), ("Infra-Structure", "infra-structure"),
+    ("the QUALITY of answers", "quality"), ("inequality everywhere", ""), ("", ""),
+])  # fmt: skip
+def test_a_person_names_a_kind_in_their_words(words: str, kind: str) -> None:
+    assert issue_named(words, KINDS) == kind
+
+
+@pytest.mark.parametrize(("kind", "severity", "targets"), [
+    ("infra-structure", Severity.P0, ("role:sre",)),
+    ("infra-structure", Severity.P1, ("oncall",)),  # it says nothing of a P1: the default ladder
+    ("quality", Severity.P0, ("oncall",)),  # a ladder without levels counts as none
+    ("gone from the files", Severity.P0, ("oncall",)),
+])  # fmt: skip
+def test_a_kind_s_ladder_is_taken_where_it_has_one(kind: str, severity: Severity, targets: tuple[str, ...]) -> None:
+    assert ladder_for(KINDS, severity, kind).levels[0].targets == targets
 
 
 # a new severity
