@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import platform
 import sys
@@ -32,6 +33,9 @@ def main() -> int:
     if unknown:
         print(f"There is no trial {', '.join(sorted(unknown))}; see --list.", file=sys.stderr)
         return 2
+    # The local Slack would tell of each connection that a killed process leaves behind.
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     asked = Asked(scale=given.scale, seed=given.seed)
     began = time.monotonic()
     rows = [play(trial, asked) for trial in TRIALS if not given.only or trial.name in given.only]

@@ -144,7 +144,8 @@ def killed(name: str, ground: Ground, asked: Asked, *, marks: Sequence[str] = tu
     for killer in killers:
         hits = {place: hits.get(place, 0) + killer.hits.get(place, 0) for place in {*hits, *killer.hits}}
     counted.notes.append("killed at: " + ", ".join(f"{place} {times}" for place, times in sorted(hits.items())))
-    return judge(counted, doubled_at_most=ground.crashes, after_start_s=OVERDUE_S if len(killers) == 1 else None)
+    # How late pages are is told and held to nothing: killed every few seconds, it never comes to rest.
+    return judge(counted, doubled_at_most=ground.crashes)
 
 
 def sqlite_kill(asked: Asked) -> Count:
@@ -338,7 +339,7 @@ def clock_steps(name: str, offsets: Sequence[float], asked: Asked, *, zone: str 
 def clock_back(asked: Asked) -> Count:
     """The wall clock is set back by an hour, and half a day later forward again."""
     counted = clock_steps("clock-back-1h", [0, -3600], asked)
-    return judge(counted, doubled_at_most=0, late_p99_s=3)
+    return judge(counted, doubled_at_most=0, late_p99_s=OVERDUE_S)
 
 
 def clock_forward(asked: Asked) -> Count:
@@ -346,7 +347,7 @@ def clock_forward(asked: Asked) -> Count:
     counted = clock_steps("clock-forward-1h", [0, 3600], asked)
     counted.notes.append(f"{counted.early} pages came early by true time: to the bot their hour had come")
     counted.early = 0
-    return judge(counted, doubled_at_most=0, late_p99_s=3)
+    return judge(counted, doubled_at_most=0, late_p99_s=OVERDUE_S)
 
 
 def _until(year: int, month: int, day: int) -> float:
@@ -357,13 +358,13 @@ def _until(year: int, month: int, day: int) -> float:
 def summer_time(asked: Asked) -> Count:
     """Central Europe's clocks go forward while pages wait."""
     counted = clock_steps("clock-to-summer-time", [_until(2026, 3, 29)], asked, zone="Europe/Berlin")
-    return judge(counted, doubled_at_most=0, late_p99_s=3)
+    return judge(counted, doubled_at_most=0, late_p99_s=OVERDUE_S)
 
 
 def winter_time(asked: Asked) -> Count:
     """Central Europe's clocks go back while pages wait."""
     counted = clock_steps("clock-to-winter-time", [_until(2026, 10, 25)], asked, zone="Europe/Berlin")
-    return judge(counted, doubled_at_most=0, late_p99_s=3)
+    return judge(counted, doubled_at_most=0, late_p99_s=OVERDUE_S)
 
 
 def clock_apart(asked: Asked) -> Count:
@@ -384,7 +385,7 @@ def clock_apart(asked: Asked) -> Count:
         clocks[2].step(0)
         ground.wait_until_posted(load.over_s + 30)
         wait_for_all(ground, load.ladder_s + 45)
-        return judge(count("clocks-apart", ground), doubled_at_most=0, late_p99_s=3)
+        return judge(count("clocks-apart", ground), doubled_at_most=0, late_p99_s=OVERDUE_S)
 
 
 # outages
