@@ -16,6 +16,8 @@ from tests.faults import databases
 from tests.faults.record import Count
 from tests.faults.trials import TRIALS, Asked, Trial
 
+BEGIN, END = "<!-- written by make faults: begin -->", "<!-- written by make faults: end -->"
+
 
 def main() -> int:
     """0 when every bound held and every planted bug was found."""
@@ -24,7 +26,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the load, for a quick look")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="names of the trials")
-    parser.add_argument("--table", type=Path, help="write the table into this file too")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write the table into FILE, between its two markers")
     given = parser.parse_args()
     if given.list:
         print("\n".join(f"{trial.name:28} {trial.about}" for trial in TRIALS))
@@ -42,7 +44,7 @@ def main() -> int:
     table = written(rows, time.monotonic() - began)
     print(table)
     if given.table:
-        given.table.write_text(table + "\n")
+        _insert(given.table, table)
     return 1 if any(row.is_bad for row in rows) else 0
 
 
@@ -109,6 +111,14 @@ def written(rows: list[Row], took_s: float) -> str:
             f"{one.late_p99_s:.2f} | {after} | {row.verdict} |"
         )
     return "\n".join(lines)
+
+
+def _insert(file: Path, table: str) -> None:
+    """Put the table between the markers of a page; a page without them becomes the table."""
+    text = file.read_text() if file.exists() else ""
+    before, found, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    file.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}" if found else table + "\n")
 
 
 def _machine() -> str:
