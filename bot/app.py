@@ -15,12 +15,11 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import uvicorn
 
 from bot import hooks, http
-from bot.audit import write_anchor
+from bot.audit import default_anchor, write_anchor
 from bot.calendars import CalendarReader, Calendars
 from bot.charts import ChartPool
 from bot.clock import Clock
@@ -38,8 +37,7 @@ from bot.gaps import GapNotices
 from bot.heartbeats import Heartbeats
 from bot.ledger import Ledger
 from bot.media import Courier, MediaSender
-from bot.model import Alert
-from bot.ports import Backends, NotAWebhook, Notification
+from bot.ports import Backends, NotAWebhook
 from bot.pulse import Pulse
 from bot.pump import Pump
 from bot.registry import Registry
@@ -51,7 +49,7 @@ from bot.store import Job, Store, StoreDown
 from bot.store.instance import single_instance
 from bot.ticker import Every, Ticker
 from bot.work import Worker
-from handlers.sources.alertmanager import key_of, subject_of
+from handlers.sources.alertmanager import key_of, links_of, subject_of
 
 log = logging.getLogger("mlops.app")
 
@@ -396,23 +394,6 @@ def build_backends(settings: Settings, registry: Registry) -> dict[str, Backends
     }
 
 
-def links_of(alert: Alert, note: Notification) -> tuple[tuple[str, str], ...]:
-    """Where a person can look further. Only web addresses: anything else in a label must not become a link."""
-    given = (
-        ("Runbook", alert.annotations.get("runbook_url", "")),
-        ("Dashboard", alert.annotations.get("dashboard_url", "")),
-        ("Prometheus", alert.url),
-        ("Alertmanager", note.external_url),
-    )
-    return tuple((label, url) for label, url in given if url.startswith(("https://", "http://")) and len(url) <= 2_000)
-
-
 def audit_key(settings: Settings) -> bytes:
     """The key of the audit chain."""
     return settings.secret_key.reveal().encode()
-
-
-def default_anchor(database_url: str) -> Path | None:
-    """Beside an SQLite file, where nothing else is configured."""
-    prefix = "sqlite:///"
-    return Path(database_url.removeprefix(prefix) + ".anchor") if database_url.startswith(prefix) else None

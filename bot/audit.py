@@ -112,6 +112,12 @@ def _truncated(anchor: Anchor, end: int) -> Problem:
     return Problem(code="truncated", seq=anchor.seq, text=text)
 
 
+def default_anchor(database_url: str) -> Path | None:
+    """Beside an SQLite file, where nothing else is configured."""
+    prefix = "sqlite:///"
+    return Path(database_url.removeprefix(prefix) + ".anchor") if database_url.startswith(prefix) else None
+
+
 def write_anchor(path: Path, head: tuple[int, str], at: datetime) -> None:
     """Add the head to the anchor file (`number hash time` a line), on the disk before this returns. Raises OSError."""
     seq, mac = head

@@ -249,8 +249,8 @@ def _as_json(incident: Incident) -> object:
 
 
 def _audit(given: argparse.Namespace) -> int:
-    from bot.app import audit_key, default_anchor
-    from bot.audit import read_anchors, verify
+    from bot.app import audit_key
+    from bot.audit import default_anchor, read_anchors, verify
 
     settings = _settings(given, load_registry())
     path = given.anchor or settings.audit_anchor or default_anchor(settings.database_url.reveal())

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from bot.model import Alert, Subject
 from bot.policy import System
+from bot.ports import Notification
 
 UNMAPPED = "unmapped"
 _MODEL_LABELS = ("model", "model_name")
@@ -56,3 +57,14 @@ def _model(labels: Mapping[str, str], system: System) -> str:
 def _service(labels: Mapping[str, str], system: System) -> str:
     known = {*system.services, *(model.service for model in system.models)} - {""}
     return next((labels[name] for name in _SERVICE_LABELS if labels.get(name) in known), "")
+
+
+def links_of(alert: Alert, note: Notification) -> tuple[tuple[str, str], ...]:
+    """Where a person can look further. Only web addresses: anything else in a label must not become a link."""
+    given = (
+        ("Runbook", alert.annotations.get("runbook_url", "")),
+        ("Dashboard", alert.annotations.get("dashboard_url", "")),
+        ("Prometheus", alert.url),
+        ("Alertmanager", note.external_url),
+    )
+    return tuple((label, url) for label, url in given if url.startswith(("https://", "http://")) and len(url) <= 2_000)

@@ -17,10 +17,10 @@ from typing import Any
 
 from bot.model import Alert
 from bot.ports import NotAWebhook, Notification
-from handlers.sources._subject import key_of, subject_of
+from handlers.sources._subject import key_of, links_of, subject_of
 from handlers.sources._text import clean
 
-__all__ = ["SOURCE", "key_of", "subject_of"]
+__all__ = ["SOURCE", "key_of", "links_of", "subject_of"]
 
 NAME = "alertmanager"
 MAX_LABELS = 64
