@@ -23,11 +23,12 @@ def flickering(rows: Rows, seed: int) -> Rows:
 def write_reference(folder: Path) -> Path:
     """What version 2 learned from, with the true intents as the answers."""
     split = load_split()
-    path = folder / REFERENCE
+    path, fresh = folder / REFERENCE, folder / f"{REFERENCE}.new"
     labels = join_labels(split.train_codes, INTENTS)
-    with path.open("w", newline="") as file:
+    with fresh.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*FEATURES, "prediction"])
         for row, label in zip(flickering(split.train_rows, seed=1).tolist(), labels.tolist(), strict=True):
             writer.writerow([*(f"{value:.5f}" for value in row), label])
+    fresh.replace(path)  # whoever reads it finds a whole one
     return path

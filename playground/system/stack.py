@@ -22,7 +22,6 @@ from playground.system import monitoring, prepared, registry
 from playground.system.faults import BLANK
 from playground.system.monitoring import MonitoringPrograms, Pace, Webhook
 from playground.system.processes import Part, Parts, StartFailed, free_port, wait_until
-from playground.system.reference import write_reference
 from playground.system.registry import MODEL_NAME
 from playground.system.served import SERVED
 from playground.system.wire import CallFailed, answers, call, call_text
@@ -121,7 +120,6 @@ class Stack:
 
     def _start(self) -> None:
         self.data.mkdir()
-        write_reference(self.data)
         is_prepared = self._cache_dir is not None and prepared.take(self._cache_dir, self.folder)
         mlflow = self._start_mlflow()
         training = None if is_prepared else self._start_training()
@@ -170,6 +168,7 @@ class Stack:
 
     def _start_traffic(self) -> Part:
         command = [sys.executable, "-m", "playground.system.traffic", "--server", self.server_url]
+        command += ["--reference", str(self.data)]
         return self._parts.start("traffic", [*command, "--rows-per-second", str(self._rows_per_second)])
 
     def _start_monitoring(self, programs: MonitoringPrograms) -> None:

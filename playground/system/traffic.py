@@ -10,9 +10,10 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from playground.system.data import INTENTS, join_labels, load_split
-from playground.system.reference import flickering
+from playground.system.reference import flickering, write_reference
 from playground.system.wire import CallFailed, await_answer, call
 
 ROWS_PER_REQUEST = 4
@@ -56,9 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--server", required=True, metavar="URL")
     parser.add_argument("--rows-per-second", type=float, default=40.0)
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="write what the model learned from there")
     options = parser.parse_args(arguments)
     if not 0 < options.rows_per_second <= RATE_CAP_PER_SECOND:
         parser.error(f"--rows-per-second must lie between 0 and {RATE_CAP_PER_SECOND:g}")
+    if options.reference is not None:
+        write_reference(options.reference)
     run(options.server, options.rows_per_second)
     return 0
 

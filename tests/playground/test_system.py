@@ -103,6 +103,14 @@ def test_a_stopped_server_is_noticed_and_comes_back(stack: Stack) -> None:
     }
 
 
+def test_rows_that_drift_is_told_from_are_kept(stack: Stack) -> None:
+    wait_until(lambda: stack.served_rows() >= 20, what="rows are kept", timeout_seconds=20)
+    assert stack.served_rows(broken=True) == 0
+    stack.set_fault(blank_feature=1.0)
+    wait_until(lambda: stack.served_rows(broken=True) >= 20, what="broken rows are kept", timeout_seconds=20)
+    assert len((stack.data / "reference.csv").read_text().splitlines()) == 1001
+
+
 def test_labels_may_come_later(stack: Stack) -> None:
     split = load_split()
     rows = split.held_back_rows[:3].tolist()
