@@ -150,6 +150,7 @@ def test_every_sequence_of_events_keeps_every_promise(name: str, record_property
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_one_step_deeper(record_property: Tell) -> None:
     seen = walk(World(), 7)
 
