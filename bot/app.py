@@ -58,7 +58,7 @@ TICK_TOO_OLD_S = 10.0
 WORK_LEASE = timedelta(seconds=60)
 DRAIN_S = 8.0
 KEEP = timedelta(days=30)  # event keys and settled messages; incidents and the audit are never dropped
-_SENDERS, _WORKERS = 16, 6  # a call to Slack takes a tenth of a second and more, nearly all of it waiting
+_SENDERS, _WORKERS = 8, 6  # more of them only wait for each other where one file takes every write
 _CALLERS = 3  # each is a child process while it calls
 _LOOK_AFTER = timedelta(seconds=2)  # what a killed replica was sending may still be under way to Slack
 _SOCKETS = 2  # one may be refreshed by Slack at any time
@@ -120,10 +120,10 @@ class Bot:
         self.media = MediaSender(
             self.engine, settings.media, Courier(os.environ), self.deliverer.page_by_medium, owner=self.owner
         )
-        self.callers = Pump("call", _CALLERS, self.media.claim, self.media.send)
-        self.senders = Pump("send", _SENDERS, self.deliverer.claim, self.deliverer.send)
-        self.workers = Pump("work", _WORKERS, self._claim_work, self.worker.do)
-        self.drifts = Pump("drift", 1, self._claim_drift, self.drift_worker.do)
+        self.callers = Pump("call", _CALLERS, self.media.claim, self.media.send, self._give_back)
+        self.senders = Pump("send", _SENDERS, self.deliverer.claim, self.deliverer.send, self._give_back)
+        self.workers = Pump("work", _WORKERS, self._claim_work, self.worker.do, self._give_back)
+        self.drifts = Pump("drift", 1, self._claim_drift, self.drift_worker.do, self._give_back)
         self._ticked = Tick(at=time.monotonic())
         self._ticker = Ticker(self._jobs(), woken_by=self.engine.work_to_do, wake=self._unless_outdated(self._rounds))
         self._server: uvicorn.Server | None = None
@@ -348,6 +348,9 @@ class Bot:
             self._anchored = head[1]
 
     # parts
+
+    def _give_back(self, job: Job) -> None:
+        self.store.give_back(job, self.now())
 
     def _claim_work(self, limit: int, held: Collection[str]) -> list[Job]:
         return self.store.claim("work", self.owner, self.now(), WORK_LEASE, limit=limit, held=held)

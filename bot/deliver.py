@@ -109,8 +109,8 @@ class Deliverer:
         if message.failed:
             self._engine.note_broken_template(job.incident_id, job.template or job.kind, message.failed)
         # The last look before the call: a frozen or late process must not send what another one has taken over. It may
-        # be frozen after the look, too, so the look is worth something for a short while only.
-        latest_s = steady_s() + _LOOK_LASTS_S
+        # be frozen after the look, too, so the call must have begun while all of it still fits into the lease.
+        latest_s = self._latest_s(job)
         if not self._store.still_mine(job, self._engine.now(), CALL_MARGIN):
             # Dropped or taken over: then this changes nothing. Too little lease left: it may be claimed again at once.
             self._store.try_later(job, self._engine.now(), "its lease was nearly over", tried=False)
@@ -153,6 +153,11 @@ class Deliverer:
         )  # fmt: skip
         self._store.delivered(job, self._engine.now())
         return True
+
+    def _latest_s(self, job: Job) -> float:
+        """When the call must have begun, on the steady clock; asked before the look, so that a wait in it counts."""
+        left = job.lease_until - self._engine.now()
+        return steady_s() + max((left - CALL_MARGIN).total_seconds(), 0.0) + _LOOK_LASTS_S
 
     def _settled_by_looking(self, job: Job, place: Place) -> bool:
         """An earlier attempt got no answer: look for its message. True when nothing is left to send now."""

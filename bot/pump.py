@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -16,13 +17,19 @@ class Pump:
     """Claims as many jobs as it has free hands and gives each to one of them; a hand that is done takes the next."""
 
     def __init__(
-        self, name: str, hands: int, claim: Callable[[int, Collection[str]], list[Job]], do: Callable[[Job], object]
-    ) -> None:
-        """`claim(limit, held)` takes rows, but none of `held`: those are in hand here, whatever their leases say."""
+        self, name: str, hands: int, claim: Callable[[int, Collection[str]], list[Job]], do: Callable[[Job], object],
+        give_back: Callable[[Job], object],
+    ) -> None:  # fmt: skip
+        """`claim(limit, held)` takes rows, but none of `held`: those are in hand here, whatever their leases say.
+
+        `give_back` ends a claim that was left lying because the store was down.
+        """
         self._name = name
         self._hands = hands
         self._claim = claim
         self._do = do
+        self._give_back = give_back
+        self._left: deque[Job] = deque()  # claimed, and then the store was down
         self._busy: set[Future[None]] = set()
         self._held: set[str] = set()
         self._lock = threading.Lock()
@@ -54,19 +61,22 @@ class Pump:
     def _run(self, job: Job) -> None:
         following: Job | None = job
         while following is not None:
-            self._carry_out(following)
-            following = self._next()
+            following = self._next() if self._carry_out(following) else None
 
-    def _carry_out(self, job: Job) -> None:
+    def _carry_out(self, job: Job) -> bool:
+        """False when the store was down: then nothing more is taken before the next round."""
         try:
             self._do(job)
         except StoreDown as problem:
-            # The lease runs out and the job comes again; an unsure one is looked at before it is repeated.
+            # It is given back as soon as the store is there; an unsure one is looked at before it is repeated.
+            self._left.append(job)
             log.warning("%s %s: %s", self._name, job.id, problem, extra={"action": "store_down"})
+            return False
         except Exception:
             log.exception("%s %s failed", self._name, job.id, extra={"action": "job_failed"})
         finally:
             self._held.discard(job.id)
+        return True
 
     def _next(self) -> Job | None:
         """One more for a hand that has become free, None when nothing is due or nothing can be had."""
@@ -82,6 +92,9 @@ class Pump:
                 return None
 
     def _take(self, limit: int) -> list[Job]:
+        while self._left:
+            self._give_back(self._left[0])  # raises when the store is still down, and the job stays here
+            self._left.popleft()
         jobs = self._claim(limit, frozenset(self._held))
         self._held.update(job.id for job in jobs)
         return jobs

@@ -158,13 +158,13 @@ def claim(
 def begin_call(connection: Connection, job: Job, now: datetime, margin: timedelta) -> bool:
     """True when the row is still this claim's, wanted, and for longer than `margin`: the call may be made now."""
     enough = outbox.c.lease_until > now + margin
-    mine = update(outbox).where(_of_claim(job), outbox.c.state == DeliveryState.SENDING, enough)
+    mine = update(outbox).where(of_claim(job), outbox.c.state == DeliveryState.SENDING, enough)
     return connection.execute(mine.values(calling=True)).rowcount == 1
 
 
 def extend(connection: Connection, job: Job, now: datetime, lease: timedelta) -> bool:
     """Keep a claim for longer; False when it is lost already."""
-    mine = and_(_of_claim(job), outbox.c.state == DeliveryState.SENDING, outbox.c.lease_until > now)
+    mine = and_(of_claim(job), outbox.c.state == DeliveryState.SENDING, outbox.c.lease_until > now)
     return connection.execute(update(outbox).where(mine).values(lease_until=now + lease)).rowcount == 1
 
 
@@ -173,7 +173,7 @@ def settle(connection: Connection, job: Job, event: str, now: datetime, **values
 
     What changed while it was under way goes out next: the row is pending again at once.
     """
-    mine = update(outbox).where(_of_claim(job), outbox.c.state == DeliveryState.SENDING)
+    mine = update(outbox).where(of_claim(job), outbox.c.state == DeliveryState.SENDING)
     after = DELIVERY.moves[DeliveryState.SENDING, event]
     if after in _WAITING:
         changed = mine.values(state=after, **(_NO_CLAIM | values))
@@ -274,7 +274,8 @@ def _new_row(wanted: Wanted, now: datetime, due_at: datetime) -> dict[str, objec
     }  # fmt: skip
 
 
-def _of_claim(job: Job) -> ColumnElement[bool]:
+def of_claim(job: Job) -> ColumnElement[bool]:
+    """The row, as long as it is this claim's."""
     return and_(outbox.c.id == job.id, outbox.c.owner == job.owner, outbox.c.fence == job.fence)
 
 

@@ -311,6 +311,11 @@ class Store:
             **_place("", ""),
         )  # fmt: skip
 
+    def give_back(self, job: Job, now: datetime) -> bool:
+        """End a claim that was left lying: it waits again, or is looked for when its call may have been made."""
+        with self._writing() as connection:
+            return outbox.let_go(connection, outbox.of_claim(job), now) == 1
+
     def release(self, owner: str, now: datetime) -> int:
         """Give back everything this owner holds (a clean shutdown). What was being called is looked for later."""
         with self._writing() as connection:

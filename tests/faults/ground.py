@@ -22,7 +22,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -212,6 +212,7 @@ class Ground:
         self.posted: list[Posted] = []
         self.crashes = 0
         self.frozen = 0
+        self.pretended_s = 0.0  # how far the bot's machine is from the true time
         self._posting: list[threading.Thread] = []
         self._closing = threading.Event()
         self.replicas: list[Replica] = []
@@ -313,9 +314,10 @@ class Ground:
         system = f"sys-{number % self.load.systems:02d}"
         name = f"Trial-{number:05d}"
         labels = {"alertname": name, "system": system, "severity": "critical"}
+        starts_at = datetime.now(UTC) + timedelta(seconds=self.pretended_s)
         alert = {
             "status": "firing", "labels": labels, "annotations": {"summary": f"alert {name}"},
-            "startsAt": datetime.now(UTC).isoformat(), "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "",
+            "startsAt": starts_at.isoformat(), "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "",
             "fingerprint": f"{number:016x}",
         }  # fmt: skip
         return {

@@ -237,6 +237,18 @@ def test_a_lease_that_ran_out_during_a_call_means_look_first(store: Store) -> No
     assert states(store) == {"page": "sent"}
 
 
+def test_a_claim_that_was_left_lying_is_given_back_before_its_lease_ends(store: Store) -> None:
+    save(store, incident(), LEVEL)
+    assert store.give_back(_one(store), T0)
+    job = _one(store)
+    assert (job.unsure, job.attempt) == (False, 2)
+    assert store.still_mine(job, T0, MARGIN)
+    assert store.give_back(job, T0)
+    newer = _one(store)
+    assert (newer.unsure, newer.unanswered) == (True, 1), "its call may have been made"
+    assert not store.give_back(job, T0), "that claim is over"
+
+
 def test_what_is_in_hand_is_not_claimed_again_when_the_clock_was_set_forward(store: Store) -> None:
     """An hour later by the wall clock, a moment later in truth: the call is still being made."""
     save(store, incident(), LEVEL)
