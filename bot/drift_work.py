@@ -18,6 +18,7 @@ from bot import drift_checks
 from bot.drift import wire
 from bot.drift.asked import DriftProfile, DriftRequest, Known, Movement, Span, request
 from bot.drift.report import Cause, ColumnReport, Direction, DriftReport
+from bot.drift_changes import changes
 from bot.drift_checks import Found
 from bot.engine import Engine
 from bot.policy.drift import ACCEPTED_FOR, Report, Result, Shown, Sign
@@ -123,8 +124,10 @@ class DriftWorker:
             f"In this window {move.what} went from {move.from_} to {move.to}, {move.latest_at:%d %b %H:%M} UTC."
             for move in moves if move.latest_at >= began and move.from_
         ][:3]  # fmt: skip
+        near, silent = changes(self._store, system, report.model, backends, now, report.days)
+        said += silent
         known = Known(
-            prediction=moved, score=score, upstream=profile.upstream, expected_rows=profile.expected_rows,
+            prediction=moved, score=score, changes=near, upstream=profile.upstream, expected_rows=profile.expected_rows,
             accepted=self._store.drift.accepted(report.system, report.model, since),
         )  # fmt: skip
         return known, tuple(said)

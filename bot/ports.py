@@ -307,6 +307,16 @@ class Trainings(Protocol):
         """The run of that key, None when it surely was not started. Raises Foreign when it cannot be told."""
 
 
+@runtime_checkable
+class PastRuns(Protocol):
+    """Something that remembers when a training ran, whoever started it."""
+
+    def ran(
+        self, training: TrainingProfile, since: datetime, until: datetime, most: int
+    ) -> Sequence[tuple[datetime, datetime | None]]:
+        """Begin and end of the runs that began between these times, newest first. Raises Foreign."""
+
+
 Backends = Mapping[str, object]  # a system's backends by the name its profile gives them
 
 

@@ -101,6 +101,15 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A deploy, a pipeline run or the like near the window."""
+
+    what: str  # for people: "champion of m went from 1 to 2"
+    earliest_at: datetime  # it happened between these two
+    latest_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What is known besides the data; all of it may be missing. Triage uses it."""
 
@@ -109,6 +118,7 @@ class Known:
     score: float | None = None  # of the gauge
     onset: str = ""  # "step" or "ramp", "" when it is not known
     step_at: str = ""  # the deploy or pipeline run at which the step came, as shown to people
+    changes: tuple[Change, ...] = ()  # what the beginning of a drift is held against
     upstream: Mapping[str, str] = field(default_factory=dict)  # column → the table it comes from
     accepted: tuple[str, ...] = ()  # columns whose drift a person announced or accepted before
     expected_rows: int | None = None  # in a window like this

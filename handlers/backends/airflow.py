@@ -19,6 +19,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bot.policy.training import TrainingProfile
@@ -125,6 +126,20 @@ class Airflow:
         # A run of Airflow 2 has no time of its own before it begins, so the plan's counts.
         return Run(state=state, began_at=began_at, task=progress(tasks), trouble=self._scheduler(ask))
 
+    def ran(
+        self, training: TrainingProfile, since: datetime, until: datetime, most: int
+    ) -> Sequence[tuple[datetime, datetime | None]]:
+        """Begin and end of the DAG's runs, scheduled ones too, newest first. Raises Foreign."""
+        query = [
+            ("start_date_gte", since.isoformat()), ("start_date_lte", until.isoformat()),
+            ("order_by", "-start_date"), ("limit", str(most)),
+        ]  # fmt: skip
+        found = self._good(_Talk(self).get(runs_path(training), query), f"the runs of {training.dag}")
+        times = [
+            (time_of(one.get("start_date")), time_of(one.get("end_date"))) for one in objects_of(found, "dag_runs")
+        ]
+        return [(began_at, ended_at) for began_at, ended_at in times if began_at is not None]
+
     def version(self) -> str:
         """What Airflow says it is. Raises Foreign."""
         ask = _Talk(self)
@@ -138,6 +153,8 @@ class Airflow:
                 if answer.status == 200 and answer.word("version"):
                     self._api = api
                     break
+                if answer.status >= 500:  # something before it answers while it is down: `url` is right
+                    raise self._odd(answer, "the question for its version", happened=False)
             else:
                 text = f"{self._place} answers neither /api/v2 nor /api/v1. Check `url`."
                 raise Foreign("invalid", text, happened=False)

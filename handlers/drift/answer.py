@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 
-from bot.drift.asked import DriftRequest, Known, Movement, Number, Thresholds
+from bot.drift.asked import Change, DriftRequest, Known, Movement, Number, Thresholds
 from bot.drift.report import (
     Aside,
     Clue,
@@ -27,6 +28,7 @@ MOST_COLUMNS, MOST_CLUES = 500, 40
 MOVED = 0.1  # of the reference's standard deviation; a smaller move of the mean is not called a direction
 WIDENED = 1.1  # ratio of the standard deviations
 MISSING_TOLD = 0.02  # rise of the share of missing values that is worth a word
+FITTING = 2  # changes that are named where a drift began
 DISAGREEMENT = 0.1  # between our index and Evidently's
 DRIFTED = (Verdict.MODERATE, Verdict.HIGH)
 ORDER = {Verdict.HIGH: 0, Verdict.MODERATE: 1, Verdict.NONE_YET: 2, Verdict.STABLE: 3}
@@ -253,7 +255,25 @@ def with_onset(known: Known, began: Began | None) -> Known:
     if began is None or began.onset is not Onset.STEP:
         return known
     hours = began.within.total_seconds() / 3600
-    return replace(known, onset=began.onset.value, step_at=f"about {began.at:%d %b %H:%M} UTC, to {hours:.0f} hours")
+    step_at = f"about {began.at:%d %b %H:%M} UTC, to {hours:.0f} hours; {_fitting(known.changes, began)}"
+    return replace(known, onset=began.onset.value, step_at=step_at)
+
+
+def _fitting(changes: Iterable[Change], began: Began) -> str:
+    """The changes that lie where a drift began, the nearest first."""
+    first, last = began.at - began.within, began.at + began.within
+    fits = [one for one in changes if one.earliest_at <= last and one.latest_at >= first]
+    if not fits:
+        return "no deploy or pipeline run that is known here fits it"
+    fits.sort(key=lambda one: abs(one.latest_at - began.at))
+    more = f", and {len(fits) - FITTING} more" if len(fits) > FITTING else ""
+    return f"near it: {'; '.join(f'{clean(one.what, NAME_CAP)}, {_when(one)}' for one in fits[:FITTING])}{more}"
+
+
+def _when(change: Change) -> str:
+    latest = f"{change.latest_at:%d %b %H:%M} UTC"
+    is_exact = change.latest_at - change.earliest_at < timedelta(minutes=10)
+    return latest if is_exact else f"between {change.earliest_at:%d %b %H:%M} and {latest}"
 
 
 def with_began(report: DriftReport, began: Began | None) -> DriftReport:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bot.drift.asked import Known, Span
+from bot.drift.asked import Change, Known, Span
 from bot.drift.report import Cause
 from handlers.drift.answer import context_of, with_onset
 from handlers.drift.onset import began, shape_of
@@ -96,6 +96,38 @@ def test_nothing_is_said_without_a_history(tmp_path: Path, moved: np.ndarray, ro
 
 def test_what_the_bot_knows_already_is_not_overruled() -> None:
     step = Began(onset=Onset.STEP, at=NOW, within=timedelta(hours=12), columns=("x",))
-    assert with_onset(Known(), step).step_at == "about 09 Mar 00:00 UTC, to 12 hours"
+    assert with_onset(Known(), step).step_at == (
+        "about 09 Mar 00:00 UTC, to 12 hours; no deploy or pipeline run that is known here fits it"
+    )
     assert with_onset(Known(), replace(step, onset=Onset.RAMP)) == Known()
     assert with_onset(Known(), None) == Known()
+
+
+def at(hours: float, what: str, wide: float = 0.0) -> Change:
+    moment = NOW + timedelta(hours=hours)
+    return Change(what=what, earliest_at=moment - timedelta(hours=wide), latest_at=moment)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ((at(-13, "too early"), at(13, "too late")), "no deploy or pipeline run that is known here fits it"),
+        ((at(-3, "api was rolled out anew"),), "near it: api was rolled out anew, 08 Mar 21:00 UTC"),
+        (
+            (at(9, "c"), at(-8, "b"), at(40, "seen late", 60), at(-2, "a")),
+            "near it: a, 08 Mar 22:00 UTC; b, 08 Mar 16:00 UTC, and 2 more",
+        ),
+        ((at(20, "pointer", 30),), "near it: pointer, between 08 Mar 14:00 and 09 Mar 20:00 UTC"),
+    ],
+    ids=["nothing near", "a deploy", "the nearest first", "known only between two looks"],
+)
+def test_a_step_is_held_against_what_changed(changes: tuple[Change, ...], told: str) -> None:
+    step = Began(onset=Onset.STEP, at=NOW, within=timedelta(hours=12), columns=("x",))
+    assert with_onset(Known(changes=changes), step).step_at == f"about 09 Mar 00:00 UTC, to 12 hours; {told}"
+
+
+def test_the_name_of_a_change_is_only_text() -> None:
+    step = Began(onset=Onset.STEP, at=NOW, within=timedelta(hours=12), columns=("x",))
+    said = with_onset(Known(changes=(at(0, "a\x00\n" + "b" * 900),)), step).step_at
+    assert "\n" not in said
+    assert len(said) < 300

@@ -164,9 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
             case ["dagRuns"] if self.command == "POST":
                 return 200, self._trigger(who)
             case ["dagRuns"]:
-                self._only("state", "limit")
-                wanted = {value for name, value in self._query if name == "state"}
-                found_runs = [run for run in state.runs.values() if not wanted or run["state"] in wanted]
+                self._only("state", "limit", "order_by", "start_date_gte", "start_date_lte")
+                found_runs = self._listed()
                 return 200, {"dag_runs": found_runs, "total_entries": len(found_runs)}
             case ["dagRuns", key]:
                 return 200, self._run(key)
@@ -179,6 +178,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self._run(key)
                 return 200, self._log(task)
         raise _Refused(404, "Not Found")
+
+    def _listed(self) -> list[dict[str, Any]]:
+        asked = dict(self._query)
+        wanted = {value for name, value in self._query if name == "state"}
+        found = [run for run in self.state.runs.values() if not wanted or run["state"] in wanted]
+        if "start_date_gte" in asked:
+            first, last = (datetime.fromisoformat(asked[f"start_date_{end}"]) for end in ("gte", "lte"))
+            found = [one for one in found if one["start_date"] and first <= _time(one["start_date"]) <= last]
+        if asked.get("order_by") == "-start_date":
+            found.sort(key=lambda one: _time(one["start_date"]), reverse=True)
+        return found[: int(asked.get("limit", "100"))]
 
     def _trigger(self, who: str) -> dict[str, Any]:
         state, sent = self.state, self._sent
@@ -297,6 +307,10 @@ class _Handler(BaseHTTPRequestHandler):
         odd = [name for name, _ in self._query if name not in names]
         if odd:
             raise _Refused(400, f"Extra query parameter(s) {odd[0]} not in spec")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _is_time(text: object) -> bool:

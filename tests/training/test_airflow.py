@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -266,3 +267,20 @@ def test_wrong_settings_are_named(settings: dict[str, str], words: str) -> None:
     build: Callable[[dict[str, str]], Airflow] = BACKEND.build
     with pytest.raises(ValueError, match=words):
         build(settings)
+
+
+def test_runs_of_whoever_started_them_are_told_newest_first(server: Double) -> None:
+    until = datetime(2026, 3, 9, tzinfo=UTC)
+    begins = [until - timedelta(hours=hours) for hours in (1, 30, 60, 400)]
+    for number, began_at in enumerate(begins):
+        ended = None if number == 0 else (began_at + timedelta(minutes=5)).isoformat()
+        server.runs[f"scheduled__{number}"] = {
+            "dag_run_id": f"scheduled__{number}", "dag_id": DAG, "state": "success",
+            "start_date": began_at.isoformat(), "end_date": ended,
+        }  # fmt: skip
+    server.runs["queued"] = {"dag_run_id": "queued", "dag_id": DAG, "state": "queued", "start_date": None}
+    found = client(server).ran(TRAINING, until - timedelta(days=7), until, 2)
+    assert found == [(begins[0], None), (begins[1], begins[1] + timedelta(minutes=5))]
+    server.status = 500
+    with pytest.raises(Foreign, match="answered 500"):
+        client(server).ran(TRAINING, until - timedelta(days=7), until, 2)
