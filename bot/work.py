@@ -22,7 +22,7 @@ from bot.drift.asked import DriftProfile
 from bot.drift.labelled import Labelled
 from bot.engine import Engine
 from bot.model import SYSTEM, Draft, Finding, Incident, Outcome, Plan, Step, StepState, Subject
-from bot.policy.drift import standing
+from bot.policy.drift import LOOKED_BACK, counts, standing
 from bot.ports import Action, Backends, Diagnostic, Foreign, Refusal, Scene, Seen
 from bot.store import Job, StoreDown
 
@@ -92,9 +92,9 @@ class Worker:
         """The same for a subject that need not have an incident."""
         system, now, ask = self._engine.policy.system(about.system), self._engine.now(), self._labels
         reports = self._store.drift.latest(system.name, about.model, 1) if about.model else ()
-        done = self._store.drift.latest(system.name, about.model, 1, done=True) if about.model else ()
+        done = self._store.drift.latest(system.name, about.model, LOOKED_BACK, done=True) if about.model else ()
         return Scene(
-            drift=self._drift.get(system.name, {}).get(about.model), standing=standing(next(iter(done), None)),
+            drift=self._drift.get(system.name, {}).get(about.model), standing=standing(counts(done)),
             checking=next((one.id for one in reports if not one.is_ended), ""),
             now=now, system=system, model=system.model(about.model), service=about.service,
             backends=self._backends(system.name), incident=incident, draw=self._draw,

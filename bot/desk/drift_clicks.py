@@ -8,7 +8,7 @@ from bot.desk.reply import SENTENCE_CAP, Asker, Reply
 from bot.desk.room import Room
 from bot.desk.verbs import drift
 from bot.policy.approval import refuse
-from bot.policy.drift import CODES, Report
+from bot.policy.drift import CODES, LOOKED_BACK, Report, counts
 from bot.words import spoken
 
 _RETRAIN = "retrain"
@@ -40,9 +40,9 @@ def _again(room: Room, report: Report, asker: Asker) -> Reply:
 
 def _retrain(room: Room, report: Report, asker: Asker) -> Reply:
     """Ask for the retrain action's plan, unless the last finished report stands against it."""
-    newest = next(iter(room.store.drift.latest(report.system, report.model, 1, done=True)), report)
+    newest = counts(room.store.drift.latest(report.system, report.model, LOOKED_BACK, done=True)) or report
     if newest.is_locked:
-        newer = "" if newest.id == report.id else f"{newest.id}, which is newer, says: "
+        newer = "" if newest.id == report.id else f"{newest.id}, which counts, says: "
         why = refuse("retrain_locked", f"Retraining {report.model} is locked. {newer}{newest.lock}")
         room.engine.note_refusal(why, asker.who, report.incident_id, _RETRAIN)
         return Reply(text=spoken(why.text, SENTENCE_CAP), refused=True)

@@ -13,7 +13,7 @@ model worse, so while a data bug is likely nobody gets a plan, whoever asks and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,6 +23,7 @@ from bot.model import Who
 from bot.policy import Policy
 from bot.policy.approval import may_request, refuse
 
+TOO_FEW = "not enough data"  # the proposal of a check that cannot tell
 ACCEPTED_FOR = timedelta(days=90)  # an expected change is in the reference by then, or should be judged anew
 
 
@@ -199,8 +200,21 @@ class Standing:
         return f"{self.report_id}: {self.cause}, {'locked' if self.lock else 'open'}"
 
 
+LOOKED_BACK = 20  # finished reports among which the one that counts is looked for
+
+
+def counts(reports: Sequence[Report]) -> Report | None:
+    """Of finished reports, newest first, the one whose word stands; None when there is none.
+
+    One that found too few rows to tell has nothing to say, so it takes back no lock: else a check of an hour's data
+    would open what a week's had closed.
+    """
+    telling = (one for one in reports if one.choice or (one.result and one.result.cause != TOO_FEW))
+    return next(telling, next(iter(reports), None))
+
+
 def standing(report: Report | None) -> Standing | None:
-    """The same of the newest finished report; None when there is none."""
+    """The same of the finished report that counts; None when there is none."""
     if report is None or report.result is None or report.ended_at is None:
         return None
     proposed_bug = report.result.cause == Exit.DATA_BUG

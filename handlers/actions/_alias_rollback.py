@@ -63,7 +63,8 @@ def _known_good(scene: Scene, target: Target) -> Choice | Refusal:
     """The newest earlier version with a proof."""
     earlier = _earlier(target)
     if not earlier:
-        return Refusal(why=f"There is no version of {target.model.name} before {shown(target.current)} to go back to.")
+        text = f"There is no version of {target.model.name} before {shown(target.current)} to go back to."
+        return Refusal(why=f"{text}{_replaced(scene, target)}")
     passed: list[str] = []
     try:
         prover = Prover(scene, target.model, metrics_of(scene, target.model))
@@ -87,6 +88,17 @@ def _known_good(scene: Scene, target: Target) -> Choice | Refusal:
     ready = [one.version for one in earlier if one.status == READY]
     example = ready[0] if ready else earlier[0].version
     return Refusal(why=f"{why} If you know one, name it: `rollback {target.model.name} to {example}`.")
+
+
+def _replaced(scene: Scene, target: Target) -> str:
+    """What was in production before, when it is a newer version: only a person can say that it was the better one."""
+    pointer = f"alias {target.model.alias}"
+    last = next((one for one in scene.moves if one.what == pointer and one.to == target.current), None)
+    before = target.find(last.from_) if last is not None and last.from_ else None
+    if before is None or before.version == target.current:
+        return ""
+    name = target.model.name
+    return f" It replaced {shown(before.version)}, which is newer: `rollback {name} to {before.version}` takes it back."
 
 
 def _earlier(target: Target) -> tuple[ModelVersion, ...]:

@@ -30,6 +30,10 @@ class RunJob:
             near = difflib.get_close_matches(words[0], names, n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]}?" if near else f"{system.name} has {listed(names) or 'none'}."
             return Refusal(why=f"{system.name} has no job “{words[0][:60]}”. {hint}")
+        trained = [one.name for one in system.models if one.retrain == words[0] and system.training(words[0]) is None]
+        if trained:  # that way would pass by the lock that drift puts on retraining
+            text = f"{words[0]} trains {listed(trained)}, and what is known of its data is asked first."
+            return Refusal(why=f"{text} Say `retrain {trained[0]}`.")
         return words[0], {"job": words[0]}
 
     def draw(self, scene: Scene, request: Mapping[str, str]) -> Draft | Refusal:

@@ -51,6 +51,10 @@ QUIET = replace(
     VALID, cause=Cause.QUIET, sentence="No drift seen.", drifted=(),
     retrain_locked="Nothing drifted, so there is no reason in the data to retrain.",
 )  # fmt: skip
+TOO_FEW = replace(
+    QUIET, cause=Cause.TOO_FEW, sentence="Not enough data for a verdict: 40 rows.",
+    retrain_locked="There are too few rows to tell. Wait for more, or take a longer window.",
+)  # fmt: skip
 
 
 def answer(triage: Triage = BUG, **changes: Any) -> DriftReport:

@@ -15,7 +15,7 @@ from bot.ports import Foreign
 from bot.reports import BadLink, opened
 from bot.store import Store
 from tests.engine.conftest import NewOffice
-from tests.engine.drift_lab import BASE, KEY, LOCK, QUIET, VALID, Lab, Retrain, answer, rules
+from tests.engine.drift_lab import BASE, KEY, LOCK, QUIET, TOO_FEW, VALID, Lab, Retrain, answer, rules
 from tests.engine.office import ALICE, BOB, CHANNEL, MIA, answering, at_once, posts
 
 
@@ -261,6 +261,29 @@ def test_the_lock_holds_at_the_button_and_at_the_verb_until_a_person_opens_it(la
     assert plan.draft is not None
     assert plan.draft.tier == "change"
     assert any("@bob said that the drift is valid" in one for one in plan.draft.warnings)
+
+
+def test_a_check_that_cannot_tell_takes_back_no_lock(lab: Lab) -> None:
+    """Neither what was proposed nor what a person said: an hour's few rows must not open what a week's closed."""
+    lab.say("drift intent")
+    lab.settle()
+    lab.run = lambda _: answer(TOO_FEW)
+    lab.say("drift intent --days 1")
+    lab.settle()
+    assert lab.report("DRF-2").result is not None
+    button = lab.click("retrain", report="DRF-2")
+    assert button.refused
+    assert "DRF-1, which counts, says: Retraining would teach" in button.text
+    lab.say("retrain intent")
+    lab.settle()
+    assert "Locked by DRF-1" in lab.office.plan.ended_why
+
+    lab.run = lambda _: answer(QUIET)
+    lab.say("drift intent")
+    lab.settle()
+    lab.say("retrain intent")
+    lab.settle()
+    assert lab.office.plan.state == "pending", "one that can tell does"
 
 
 def test_a_newer_data_bug_makes_an_approved_retrain_void(lab: Lab) -> None:

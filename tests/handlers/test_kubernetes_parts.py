@@ -357,7 +357,7 @@ SHOP = System(
                         traffic=TrafficProfile(canary="web-canary")),
         WorkloadProfile(service="db", backend="k", namespace="shop", name="db", kind="StatefulSet"),
     ),
-    jobs=(JobProfile(name="nightly", backend="k", namespace="shop", cronjob="nightly"),),
+    jobs=tuple(JobProfile(name=name, backend="k", namespace="shop", cronjob=name) for name in ("nightly", "tidy")),
     models=(ModelProfile(name="rank", service="web", retrain="nightly"), ModelProfile(name="other", service="web")),
 )  # fmt: skip
 
@@ -377,7 +377,7 @@ SHOP = System(
         ("traffic web 10%", {"service": "web", "to": "10"}),
         ("traffic web abort", {"service": "web", "to": "0"}),
         ("evict web-abc-1", {"service": "web", "pod": "web-abc-1"}),
-        ("job nightly", {"job": "nightly"}),
+        ("job tidy", {"job": "tidy"}),
         ("retrain rank", {"model": "rank", "job": "nightly"}),
     ],
 )  # fmt: skip
@@ -386,6 +386,12 @@ def test_what_is_understood(said: str, request_: dict[str, str]) -> None:
     parsed = load().actions[verb].parse(words, SHOP)
     assert not isinstance(parsed, Refusal), parsed
     assert parsed[1] == request_
+
+
+def test_a_job_that_trains_is_no_way_around_the_lock_on_retraining() -> None:
+    parsed = load().actions["job"].parse(["nightly"], SHOP)
+    assert isinstance(parsed, Refusal)
+    assert parsed.why == "nightly trains rank, and what is known of its data is asked first. Say `retrain rank`."
 
 
 @pytest.mark.parametrize(
@@ -397,7 +403,7 @@ def test_what_is_understood(said: str, request_: dict[str, str]) -> None:
         "set-image web srv=", "set-image web *=r/x:1", "set-image web srv=a srv=b", "set-image web srv=r/x:1;id",
         "switch web red", "switch db blue", "switch web", "traffic db 10", "traffic web 101", "traffic web ten",
         "traffic web 1.5", "evict", "evict other-1", "evict web-1;id", "evict ../web-1", "job", "job nosuch",
-        "job nightly now", "retrain other", "retrain nosuch",
+        "job tidy now", "job nightly", "retrain other", "retrain nosuch",
     ],
 )  # fmt: skip
 def test_what_is_not_understood_names_the_way_on(said: str) -> None:

@@ -221,6 +221,17 @@ def test_there_is_nothing_earlier() -> None:
     assert refused(world) == "There is no version of intent_classifier before v1 to go back to."
 
 
+def test_what_an_older_version_replaced_is_named() -> None:
+    """Somebody promoted v1 over v2: the way back is forward, and only a person can say so."""
+    moved = Move(
+        system="playground", model=MODEL, what="alias champion", from_="2", to="1", earliest_at=minutes(5),
+        latest_at=minutes(5),
+    )  # fmt: skip
+    world = World(moves=(moved,))
+    world.registry.aliases["champion"] = world.server.loaded = "1"
+    assert refused(world).endswith("It replaced v2, which is newer: `rollback intent_classifier to 2` takes it back.")
+
+
 def test_an_alias_that_is_not_there() -> None:
     world = World()
     world.registry.aliases.clear()
