@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -124,3 +125,27 @@ def test_a_check_that_fails_every_week_is_silence_too(lab: Lab) -> None:
         lab.say("drift intent")
         lab.settle(2)
     assert watch.look() == ["shop/intent"]
+
+
+def test_two_replicas_ask_for_one_review_and_open_one_incident(
+    url: str, open_store: Callable[[str], Store], new_office: NewOffice, tmp_path: Path
+) -> None:
+    """On SQLite and on PostgreSQL, each replica with a store of its own, both in the same instant."""
+    replicas = [
+        Lab(new_office(open_store(url), rules=rules(), lever=Retrain(), owner=name), tmp_path)
+        for name in ("one", "two")
+    ]
+    watches = [dead_man(one) for one in replicas]
+    for one, watch in zip(replicas, watches, strict=True):
+        assert (review(one.office.engine), watch.look()) == ([], [])
+    next_monday(replicas[0])  # they share a clock
+    done = at_once(*[lambda one=one: review(one.office.engine) for one in replicas] * 2)
+    assert sum(len(one) for one in done if isinstance(one, list)) == 1, done
+    assert len(replicas[1].office.store.drift.latest("shop", "intent")) == 1
+
+    replicas[0].office.clock.advance(days=16)
+    done = at_once(*[watch.look for watch in watches])
+    assert ["shop/intent"] in done
+    [incident] = replicas[1].office.store.incidents(open_only=True)
+    [alert] = replicas[1].office.store.alerts(incident.id)
+    assert (alert.name, alert.firing) == (SILENT, True)
