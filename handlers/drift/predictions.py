@@ -50,7 +50,9 @@ def moved(metrics: Metrics, profile: DriftProfile, window: timedelta) -> Movemen
         buckets = {bound: value for bound, value in found.items() if math.isfinite(value) and not math.isnan(bound)}
         if not buckets:
             raise Foreign(
-                "not_found", f"{profile.histogram.metric} has no data in the {side} window. Check its name and labels."
+                "not_found",
+                f"{profile.histogram.metric} has no data in the {side} window{_since(profile.histogram, side)}. "
+                "When it is older than that, check its name and labels.",
             )
         windows.append(buckets)
     try:
@@ -58,6 +60,13 @@ def moved(metrics: Metrics, profile: DriftProfile, window: timedelta) -> Movemen
     except ValueError as error:
         raise Foreign("invalid", str(error)) from error
     return Movement(value=drift.value, bound=drift.bound, noise=drift.noise, n=drift.n, verdict=drift.verdict)
+
+
+def _since(histogram: Histogram, side: str) -> str:
+    before = histogram.reference_before
+    if side != "reference":
+        return ""
+    return f", {before.days} days before" if before.days else f", {before.total_seconds() / 60:.0f} min before"
 
 
 def _bound(text: str) -> float:

@@ -168,13 +168,18 @@ def _bug(sentence: str, value: float = 0.0) -> Evidence:
 
 
 def _around(screen: Screen, drifted: list[Column], context: Context) -> list[Evidence]:
-    """What the surroundings say of columns that drifted; nothing when none did."""
+    """What the surroundings say of inputs that drifted; when none did, only that the predictions moved all the same."""
     found: list[Evidence] = []
 
     def says(sign: str, points: Points, sentence: str) -> None:
         found.append(Evidence(sign=sign, column="", sentence=sentence, points=points, value=0.0))
 
     if not drifted:
+        is_seen = any(one.name == screen.target and one.drift.verdict in DRIFTED for one in screen.columns)
+        if context.prediction is not None and context.prediction.verdict in DRIFTED and not is_seen:
+            says(
+                "prediction", Points.UNSURE, "The predictions drifted all the same. Look at the version that is served."
+            )
         return found
     if context.onset is Onset.STEP and context.step_at:
         says("onset", Points.UNSURE, f"It came in one step, at {context.step_at}.")

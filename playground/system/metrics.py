@@ -72,6 +72,7 @@ class ServerMetrics:
             registry=self.registry,
         )
         self.predictions = Counter("predictions", "Predictions made, by label.", ["label"], registry=self.registry)
+        self.labels = Counter("labels", "Predictions whose true label came in.", registry=self.registry)
         self.probability = Histogram(
             "prediction_probability",
             "Probability of the label that was predicted.",
@@ -91,6 +92,8 @@ class _AtScrape(Collector):
         self._window = window
 
     def collect(self) -> Iterable[Metric]:
+        labelled = self._window.labelled()
+        yield GaugeMetricFamily("model_accuracy_labels", "Labels that the accuracy rests on.", value=labelled)
         accuracy = self._window.accuracy()
         if accuracy is not None:
             yield GaugeMetricFamily("model_accuracy", "Accuracy over the last labelled predictions.", value=accuracy)

@@ -131,6 +131,7 @@ class ModelHost:
             self._remember(ids, served.version, labels)
         else:
             self._window.add(served.version, [label == true for label, true in zip(labels, true_labels, strict=True)])
+            self._metrics.labels.inc(len(true_labels))
         return {
             "model": served.name,
             "version": served.version,
@@ -153,6 +154,7 @@ class ModelHost:
                 unknown += 1
             else:
                 self._window.add(remembered[0], [remembered[1] == true_label])
+                self._metrics.labels.inc()
         return {"accepted": len(labels) - unknown, "unknown": unknown, "labelled_in_window": self._window.labelled()}
 
     def _remember(self, ids: list[str], version: str, labels: list[str]) -> None:

@@ -76,7 +76,7 @@ def test_few_predictions_give_no_verdict() -> None:
         ((window(1, 1, 1, 1), {"0.5": math.nan}), "not_found", "no data in the current window"),
         ((window(1, 1, 1, 1), {"0.5": 1.0, "+Inf": 2.0}), "invalid", "do not have the same buckets"),
         (({"0.5": 1.0}, {"0.5": 1.0}), "invalid", "+Inf"),
-        (({"x": 1.0}, {"x": 1.0}), "not_found", "Check its name and labels"),
+        (({"x": 1.0}, {"x": 1.0}), "not_found", "When it is older than that, check its name"),
     ],
 )
 def test_no_data_is_not_zero(answers: tuple[dict[str, float], ...], reason: str, said: str) -> None:

@@ -82,6 +82,16 @@ def test_what_surrounds_it_decides(context: Context, cause: Cause, sign: str) ->
     assert (found.retrain_locked is None) == (cause is Cause.VALID)
 
 
+@pytest.mark.parametrize("verdict", [Verdict.MODERATE, Verdict.HIGH])
+def test_predictions_that_drift_without_any_input_are_told(verdict: Verdict) -> None:
+    """What Prometheus alone saw: another version, or something that is no column here."""
+    found = proposal(screen(column("x"), column("y")), Context(prediction=drift(verdict)))
+    assert found.cause is Cause.UNSURE
+    assert "predictions drifted all the same" in found.sentence
+    assert found.retrain_locked
+    assert proposal(screen(column("x")), Context(prediction=drift(Verdict.STABLE))).cause is Cause.QUIET
+
+
 def test_one_upstream_table_or_many() -> None:
     two = (CONFIRMED[0], replace(CONFIRMED[1], drift=drift(Verdict.MODERATE)), column("z"))
     one_table = Context(upstream={"x": "orders", "y": "orders", "z": "users"})

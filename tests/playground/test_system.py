@@ -150,6 +150,8 @@ def test_the_server_exports_the_agreed_series(running_stack: Stack) -> None:
     assert 'predictions_total{label="greeting"}' in text
     assert 'prediction_probability_bucket{le="0.9"}' in text
     assert f'model_info{{model="{MODEL_NAME}",version="' in text
+    assert "\nmodel_accuracy_labels " in text
+    assert "\nlabels_total " in text
     assert "\nmodel_accuracy 0." in text or "\nmodel_accuracy 1.0" in text
 
 
