@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -73,6 +73,10 @@ def test_a_run_is_followed_task_by_task_to_its_good_end(server: Server, airflow:
     [run] = [run for run in server.runs() if run["dag_run_id"] == key]
     assert run["conf"] == {"wait": True}
     assert run["note"] == "plan PLN-1, asked for by mlops-bot"
+    now = datetime.now(UTC)
+    begins = [began_at for began_at, _ in airflow.ran(WAITING, now - timedelta(hours=1), now, 1)]
+    assert begins == [datetime.fromisoformat(run["start_date"])], "the newest only"
+    assert airflow.ran(WAITING, now - timedelta(hours=2), now - timedelta(hours=1), 5) == []
 
 
 @pytest.mark.parametrize("end, words", ENDS)
