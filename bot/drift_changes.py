@@ -6,14 +6,17 @@ pipeline remembers. What none of them saw is not known, so that nothing fits is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import cast
 
 from bot.drift.asked import Change
 from bot.model import Plan
 from bot.policy import System
-from bot.ports import RELEASED, Backends, Foreign, Move, PastRuns
+from bot.ports import RELEASED, Backends, Foreign, Move, PastRuns, Workloads
 from bot.store import Store
+from handlers._kube_runs import runs_of
 
 MOST = 40  # that are told to the worker, the newest first
 MOST_RUNS = 14  # a pipeline that runs more often than that fits every beginning, so it explains none
@@ -68,19 +71,28 @@ def _title(plan: Plan) -> str:
     return f"{plan.id} ran ({plan.draft.title[:80] if plan.draft is not None else plan.action})"
 
 
-def _ran(
-    system: System, backends: Backends, since: datetime, now: datetime, silent: list[str]
-) -> Iterator[Change]:  # fmt: skip
+Runs = Sequence[tuple[datetime, datetime | None]]
+
+
+def _ran(system: System, backends: Backends, since: datetime, now: datetime, silent: list[str]) -> Iterator[Change]:
+    for name, ask in _pipelines(system, backends, since, now):
+        try:
+            runs = ask()
+        except Foreign as problem:
+            silent.append(f"Runs of {name} are not known: {problem.sentence}")
+            continue
+        if len(runs) <= MOST_RUNS:
+            for began_at, ended_at in runs:
+                yield Change(what=f"the pipeline {name} ran", earliest_at=began_at, latest_at=ended_at or now)
+
+
+def _pipelines(
+    system: System, backends: Backends, since: datetime, now: datetime
+) -> Iterator[tuple[str, Callable[[], Runs]]]:
     for training in system.trainings:
         backend = backends.get(training.backend)
-        if not isinstance(backend, PastRuns):
-            continue
-        try:
-            runs = backend.ran(training, since, now, MOST_RUNS + 1)
-        except Foreign as problem:
-            silent.append(f"Runs of {training.name} are not known: {problem.sentence}")
-            continue
-        if len(runs) > MOST_RUNS:
-            continue
-        for began_at, ended_at in runs:
-            yield Change(what=f"the pipeline {training.name} ran", earliest_at=began_at, latest_at=ended_at or now)
+        if isinstance(backend, PastRuns):
+            yield training.name, partial(backend.ran, training, since, now, MOST_RUNS + 1)
+    for job in system.jobs:
+        if job.backend in backends:
+            yield job.name, partial(runs_of, cast("Workloads", backends[job.backend]), job, since, now)

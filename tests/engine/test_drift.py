@@ -286,6 +286,17 @@ def test_a_check_that_cannot_tell_takes_back_no_lock(lab: Lab) -> None:
     assert lab.office.plan.state == "pending", "one that can tell does"
 
 
+def test_the_lock_outlives_a_restart(lab: Lab, file_store: Store, new_office: NewOffice, tmp_path: Path) -> None:
+    lab.say("drift intent")
+    lab.settle()
+    again = Lab(new_office(file_store, rules=rules(), lever=Retrain(), owner="two"), tmp_path)
+    again.say("retrain intent")
+    again.settle()
+    assert again.office.plan.state == "refused"
+    assert "Locked by DRF-1" in again.office.plan.ended_why
+    assert again.click("retrain").refused
+
+
 def test_a_newer_data_bug_makes_an_approved_retrain_void(lab: Lab) -> None:
     lab.run = lambda _: answer(VALID)
     lab.say("drift intent")

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.drift.asked import Change
 from bot.drift_changes import MOST_RUNS, changes
-from bot.policy import System, WorkloadProfile
+from bot.policy import JobProfile, System, WorkloadProfile
 from bot.policy.training import TrainingProfile
-from bot.ports import FIRST_LOOK, LOOKED, RELEASED, Foreign, Move
+from bot.ports import FIRST_LOOK, LOOKED, RELEASED, Foreign, Move, Thing
 from bot.store import Store
 from tests.engine.drift_lab import Lab, Retrain, rules
 from tests.engine.office import MODEL, Clock, Office
@@ -122,3 +123,40 @@ def test_the_worker_is_told_of_them(lab: Lab) -> None:
     lab.settle(2)
     [asked] = lab.asked
     assert [one.what for one in asked.known.changes] == [f"champion of {MODEL} went from 2 to 3"]
+
+
+class Cluster:
+    """A cluster that still has some Jobs."""
+
+    def __init__(self, *jobs: dict[str, Any]) -> None:
+        self.jobs = jobs
+
+    def list(self, thing: Thing, *, labels: str = "", fields: str = "") -> Sequence[dict[str, Any]]:
+        assert (thing.kind.name, thing.namespace) == ("Job", "shop")
+        return self.jobs
+
+
+def job(owner: str, began: datetime | None, ended: datetime | None = None) -> dict[str, Any]:
+    status = {"startTime": began and began.isoformat(), "completionTime": ended and ended.isoformat()}
+    return {"metadata": {"ownerReferences": [{"kind": "CronJob", "name": owner}]}, "status": status}
+
+
+def test_a_clusters_cron_job_tells_of_its_runs(lab: Lab, clock: Clock) -> None:
+    begin = clock() - timedelta(hours=30)
+    end = begin + timedelta(minutes=4)
+    cluster = Cluster(
+        job("export", begin, end), job("other", begin, end), job("export", None), job("export", begin - timedelta(30)),
+        {"metadata": {}, "status": {}},
+    )  # fmt: skip
+    failed = {"type": "Failed", "status": "True", "lastTransitionTime": (end + timedelta(hours=1)).isoformat()}
+    broken = job("export", begin + timedelta(hours=1))
+    broken["status"]["conditions"] = [failed]
+    cluster.jobs += (broken,)
+    profile = JobProfile(name="rows", backend="k", namespace="shop", cronjob="export")
+    here = replace(shop(), jobs=(profile,))
+    found, silent = changes(lab.office.store, here, MODEL, {"k": cluster}, clock(), 7)
+    assert [(one.what, one.earliest_at, one.latest_at) for one in found] == [
+        ("the pipeline rows ran", begin + timedelta(hours=1), end + timedelta(hours=1)),
+        ("the pipeline rows ran", begin, end),
+    ]
+    assert silent == ()
