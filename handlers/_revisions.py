@@ -39,6 +39,8 @@ from handlers._kube import (
 )
 from handlers._look import clock, length, listed
 
+_TO_THE_SECOND = timedelta(seconds=1)  # what a creationTimestamp leaves out
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
@@ -191,10 +193,13 @@ def _live_at_the_start(history: Sequence[Revision], current: str, past: Past) ->
     """Id of what was live when the trouble began, when something else was rolled out since; "" when that is unknown."""
     if past.began_at is None:
         return ""
+    first = {one.id: one.made_at for one in history if one.made_at is not None}  # the oldest of each wins: last written
     for move in past.moves:  # newest first
         if move.what == RELEASED and move.to and move.latest_at <= past.began_at:
-            return move.to if move.to != current else ""
-    first = {one.id: one.made_at for one in history if one.made_at is not None}  # the oldest of each wins: last written
+            made = first.get(current)
+            # Rolled out after that release and before the trouble, though never whole: then it is the current one.
+            is_newer = made is not None and move.latest_at < made + _TO_THE_SECOND and made < past.began_at
+            return "" if is_newer or move.to == current else move.to
     if first.get(current) is None or first[current] < past.began_at:
         return ""
     before = [one for one in history if one.made_at is not None and first[one.id] < past.began_at]

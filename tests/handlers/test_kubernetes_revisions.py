@@ -91,6 +91,18 @@ CASES = {
         sets=[replica_set(1, "v1", age=60), replica_set(2, "v2", age=300), replica_set(3, "v3", age=5)], now="v3",
         to="v1", began=30, moves=released((290, "v1"), (40, "v2")), told="it was live when the trouble began",
     ),
+    "a roll-out that never became whole began before the trouble: what was live before it is the way back": Case(
+        sets=[replica_set(1, "v1", age=300, available=2), replica_set(2, "v2", age=31)], now="v2",
+        to="v1", began=30, moves=released((290, "v1")),
+    ),
+    "seen whole within the second in which the next one was made": Case(
+        sets=[replica_set(1, "v1", age=32), replica_set(2, "v2", age=31)], now="v2",
+        to="v1", began=30, moves=released((30.99, "v1")),
+    ),
+    "an old version put back before the trouble was over does not clear what was live": Case(
+        sets=[replica_set(1, "v0", age=400), replica_set(3, "v1", age=300), replica_set(2, "v2", age=200)], now="v1",
+        to="v0", began=30, moves=released((390, "v0"), (290, "v1"), (190, "v2")), told="it was live when the trouble",
+    ),
     "what once was whole is better than what nobody saw": Case(
         sets=[replica_set(1, "v1"), replica_set(2, "v2"), replica_set(3, "v3")], now="v3", to="v1",
         moves=released((90, "v1"), (50, "")), told="nothing shows that it ever was available",
