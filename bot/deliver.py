@@ -262,7 +262,9 @@ class Deliverer:
         if not following and job.kind.startswith("drift"):
             following = self._drift.otherwise(job)
         if following:
-            self._store.redirect(job, now, following, code)
+            # Whoever gets it instead must know whom it was for: nobody else was told.
+            says = {"instead_of": job.target, "refused": code, **job.payload} if job.kind == "page" else None
+            self._store.redirect(job, now, following, code, says)
             return
         self._store.dead(job, now, code)
         if incident is not None or not job.incident_id:

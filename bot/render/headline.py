@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 from bot.model import EscalationState, Incident, IncidentKind, IncidentState, Level, PlanState, Severity
 from bot.policy import Policy
@@ -25,6 +27,7 @@ from bot.render.parts import (
 _URGENT = frozenset({Severity.P0, Severity.P1})
 _PLANS_SHOWN = 4
 _PAGES_SHOWN = 6
+_PAGES_LOOKED_AT = 12  # of which equal ones are told once
 _ALERTS_SHOWN = 5
 
 
@@ -94,16 +97,25 @@ def page(incident: Incident, data: Mapping[str, object], policy: Policy, now: da
         why=incident.severity_why,
         since=incident.started_at,
         number=_whole(data.get("number")),
-        reason=str(data.get("reason") or ""),
+        reason=_reason(data, policy),
         late_by=_late_by(data),
         is_repeated=bool(data.get("repeated")),
         owner=name_of(incident.owner),
-        tried=_tried(incident, policy),
+        tried=_tried(incident, policy, unless=_whole(data.get("number"))),
         channel=incident.channel,
         call=_called(data, policy),
         buttons=_page_buttons(incident, asks),
         asks=asks,
     )
+
+
+def _reason(data: Mapping[str, object], policy: Policy) -> str:
+    """Why somebody is paged, and whom it was for where Slack did not take it there."""
+    reason = str(data.get("reason") or "")
+    if not data.get("instead_of"):
+        return reason
+    whom = addressed(str(data["instead_of"]), policy)
+    return f"{reason}; it was for {whom}, where Slack does not take it ({str(data.get('refused', ''))[:60]})"
 
 
 def _called(data: Mapping[str, object], policy: Policy) -> Name | None:
@@ -280,17 +292,21 @@ def _menu(incident: Incident) -> tuple[tuple[str, str], ...]:
     return tuple((label, f"{choice}|{on_incident(incident)}") for label, choice in choices)
 
 
-def _tried(incident: Incident, policy: Policy) -> tuple[str, ...]:
-    """Plans and pages so far, newest first."""
+def _tried(incident: Incident, policy: Policy, *, unless: int = 0) -> tuple[str, ...]:
+    """Plans and pages so far, newest first; each page once, however often it was repeated.
+
+    The newest page is left out when it is of level `unless`: whoever reads it need not be told that they are paged.
+    """
     plans = [
         f"{line.title[:120]}: {line.state}{f' – {line.brief}' if line.brief else ''}"
         for line in map(plan_line, incident.plans[-3:])
     ]
-    pages = [
-        f"level {line.number} was paged: {', '.join(str(one) for one in line.whom[:4])}"
-        for line in paged_lines(incident, policy, 3)
-    ]
-    return (*reversed(plans), *reversed(pages))
+    before = paged_lines(incident, policy, _PAGES_LOOKED_AT)
+    if before and before[-1].number == unless:
+        before = before[:-1]
+    pages = Counter(f"level {line.number} was paged: {', '.join(map(str, line.whom[:4]))}" for line in reversed(before))
+    said = (f"{text} ({times} times)" if times > 1 else text for text, times in pages.items())
+    return (*reversed(plans), *islice(said, 3))
 
 
 def _late_by(data: Mapping[str, object]) -> timedelta:

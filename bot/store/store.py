@@ -16,7 +16,7 @@ from bot.policy.roster import CalendarCopy, Entry, StandIn
 from bot.ports import Move
 from bot.store import beats, bundles, chain, drift, incidents, ledger, moves, outbox, roster, schema, timers
 from bot.store.database import Database, StoreDown
-from bot.store.documents import clean
+from bot.store.documents import clean, write_json
 from bot.store.drift_views import DriftReads
 from bot.store.presence import Presence
 from bot.store.records import AlertRow, Debt, Job, Overdue, Quarantined, QueueStats, Timer, Watch
@@ -304,11 +304,11 @@ class Store:
         """The message was deleted by somebody: it is posted anew."""
         return self._settle(job, "try_later", now, not_before=now, error=_error(error), unsure=False, **_place("", ""))
 
-    def redirect(self, job: Job, now: datetime, target: str, error: str) -> bool:
-        """It cannot go where it should: it goes to `target` instead, from now on."""
+    def redirect(self, job: Job, now: datetime, target: str, error: str, says: dict[str, object] | None = None) -> bool:
+        """It cannot go where it should: it goes to `target` instead, from now on; with `says` as its new content."""
         return self._settle(
             job, "try_later", now, not_before=now, error=_error(error), unsure=False, target=clean(target), attempt=0,
-            **_place("", ""),
+            **_place("", ""), **({"payload": write_json(says)} if says else {}),
         )  # fmt: skip
 
     def give_back(self, job: Job, now: datetime) -> bool:

@@ -232,7 +232,8 @@ def test_a_page_that_slack_refuses_goes_to_the_catch_all(
     office.alert()
     page(office, f"user:{GHOST.user_id}")
     office.settle(5)
-    assert any("evel 1" in text_of(call) for call in posts(ws))
+    (told,) = [call for call in posts(ws) if "evel 1" in text_of(call)]
+    assert "level 1; it was for @ghost, where Slack does not take it (user_not_found)" in str(told.args["blocks"])
 
 
 def test_a_page_that_nothing_takes_is_given_up_visibly(file_store: Store, new_office: NewOffice, clock: Clock) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
-from bot.model import IncidentState, PlanState
+from bot.model import IncidentState, Paged, PlanState
 from bot.render import Message
 from bot.render.samples import NOW, samples
 from tests.render.test_stories import CAST, RENDERER, buttons, shown
@@ -27,6 +28,23 @@ def test_a_page_tells_a_manager_in_four_lines_what_they_need() -> None:
     assert [line[: line.index(":*") + 3] for line in lines] == list(_FOUR)
     assert "*Who has it:* nobody yet" in lines[2]
     assert list(buttons(message)) == ["ack", "takeover"]
+
+
+def test_what_was_tried_is_told_once_and_is_not_the_page_itself() -> None:
+    """However often the last level was repeated, whoever reads it sees what else was done, and by whom."""
+    line = CAST.incident().escalation
+    alice, mia = (f"user:{one.who.user_id}" for one in CAST.policy.people[:2])
+    log = [(1, alice), (2, mia), (2, mia), (2, mia)]
+    paged = tuple(Paged(number=n, at=NOW, whom=(who,), late_by=timedelta(0), why="") for n, who in log)
+    incident = CAST.incident(escalation=replace(line, paged=paged))
+
+    def tried(number: int) -> str:
+        text = shown(RENDERER.page(incident, {"number": number, "reason": f"level {number}"}, CAST.policy, NOW))
+        return text.partition("*What was tried:*")[2].splitlines()[0]
+
+    names = [one.who.name for one in CAST.policy.people[:2]]
+    assert tried(2) == f" level 2 was paged: @{names[1]} (2 times) · level 1 was paged: @{names[0]}"
+    assert tried(3) == f" level 2 was paged: @{names[1]} (3 times) · level 1 was paged: @{names[0]}"
 
 
 def test_the_question_has_its_two_answers_and_says_what_happens_without_one() -> None:

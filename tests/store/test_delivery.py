@@ -337,6 +337,12 @@ def test_a_redirected_message_goes_elsewhere(store: Store) -> None:
 
     job = _one(store)
     assert (job.target, job.attempt, job.error) == ("channel:C9", 1, "channel_not_found")
+    before = job.payload
+    assert store.redirect(job, T0, "channel:C8", "is_archived")
+    job = _one(store)
+    assert job.payload == before
+    assert store.redirect(job, T0, "channel:C7", "is_archived", {"instead_of": "channel:C8"})
+    assert _one(store).payload == {"instead_of": "channel:C8"}
 
 
 def test_a_deleted_headline_is_posted_anew(store: Store) -> None:
