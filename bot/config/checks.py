@@ -99,7 +99,7 @@ def _ladder(profile: Profile, policy: Policy, word: Severity) -> Iterable[Proble
     for level in () if is_written else ladder.levels:
         whys = [why for target in level.targets if (why := _target(target, profile.system, policy))]
         if len(whys) == len(level.targets):
-            catch = ", ".join(profile.system.catch_all)
+            catch = ", ".join(profile.system.catch_all) or "nobody"
             text = f"level {level.number} of {word} (default ladder): {whys[0]}; until then its pages go to {catch}"
             yield profile.problem(at, text, warning=True)
     yield from _reaches_somebody(profile, policy, ladder, at, f"of {word}")

@@ -7,14 +7,14 @@ show through instead of nobody. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import pairwise
 
 from bot.model import Who
-from bot.policy import Policy
+from bot.policy import Ladder, Policy, System
 from bot.policy.rota import Layer, Override, Shift
 
 
@@ -102,14 +102,20 @@ def strangers(policy: Policy, copy: CalendarCopy) -> tuple[str, ...]:
 
 
 def users_of(policy: Policy, rotation: str) -> tuple[str, ...]:
-    """Names of the systems that a rotation is on call for, or that page it in a ladder."""
+    """Names of the systems that a rotation is on call for, or that page it in a ladder or as their catch-all."""
     target = f"rota:{rotation}"
     return tuple(
         system.name
         for system in policy.systems.values()
-        if target in system.oncall
-        or any(target in level.targets for ladder in system.ladders.values() for level in ladder.levels)
+        if target in (*system.oncall, *system.catch_all)
+        or any(target in level.targets for ladder in _ladders(system) for level in ladder.levels)
     )
+
+
+def _ladders(system: System) -> Iterator[Ladder]:
+    yield from system.ladders.values()
+    for issue in system.issues:
+        yield from issue.ladders.values()
 
 
 def _overrides(name: str, stand_ins: Sequence[StandIn], known: set[str]) -> tuple[Override, ...]:

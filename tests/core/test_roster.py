@@ -9,9 +9,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.model import Who
-from bot.policy import Person, Policy
-from bot.policy.roster import Entry, StandIn, laid_out, manned
+from bot.model import Level, Severity, Who
+from bot.policy import Issue, Ladder, Person, Policy, System
+from bot.policy.roster import Entry, StandIn, laid_out, manned, users_of
 from bot.policy.rota import Layer, Rota, on_call
 from bot.roster import handed_over
 
@@ -78,3 +78,15 @@ def test_events_of_a_calendar_never_overlap_and_the_one_that_began_last_has_it(
 
     assert all(one.end_at <= two.start_at for one, two in pairwise(found))
     assert on_call(Rota(name="x", layers=(layer,)), moment) == ((min(here)[2],) if here else ())
+
+
+def test_a_rotation_is_for_every_system_that_would_page_it() -> None:
+    """On call, in a ladder, in the ladder of a kind of issue, or as the last resort; a gap is told in its channel."""
+    ladders = {Severity.P1: Ladder(levels=(Level(number=1, after=HOUR, targets=("rota:main",)),))}
+    systems = {
+        "first": System(name="first", oncall=("rota:main",)), "second": System(name="second", ladders=ladders),
+        "third": System(name="third", issues=(Issue(name="infra", ladders=ladders),)),
+        "fourth": System(name="fourth", catch_all=("rota:main",)), "fifth": System(name="fifth", oncall=("alice",)),
+    }  # fmt: skip
+
+    assert users_of(replace(POLICY, systems=systems), "main") == ("first", "second", "third", "fourth")
