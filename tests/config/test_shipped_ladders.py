@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,6 +15,7 @@ from bot.decide import decide
 from bot.effects import Page, SetTimer
 from bot.model import Alert, Incident, IncidentState, Severity, Subject, TimerKind
 from bot.policy import Policy
+from bot.policy.calendar import Calendar
 
 REPO = Path(__file__).resolve().parents[2]
 SYSTEMS = ("khet-guard", "nivesh", "self-healing")
@@ -163,6 +166,56 @@ def test_contacts_by_kind_of_issue_keep_their_bounds(
         first, second = [(f"{at + minute * MINUTE:%a %H:%M}", to) for minute, _, to in found[:2]]
         assert first == (told, whom)
         assert second == (bound, whom | {"#self-healing-ml"})
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+EASTER = frozenset({date(2026, 4, 3), date(2026, 4, 6)})
+
+
+@pytest.mark.parametrize(("at", "told", "bound", "again"), [
+    # The clock goes forward in the night to Sunday, 29 March, and back in the night to Sunday, 25 October.
+    ("2026-03-27 16:59", "2026-03-30 09:00+02:00", "2026-03-30 17:00+02:00", "2026-03-31 09:00+02:00"),
+    ("2026-03-30 08:59", "2026-03-30 09:00+02:00", "2026-03-30 17:00+02:00", "2026-03-31 09:00+02:00"),
+    ("2026-03-30 09:00", "2026-03-31 09:00+02:00", "2026-03-31 17:00+02:00", "2026-04-01 09:00+02:00"),
+    ("2026-10-23 23:30", "2026-10-26 09:00+01:00", "2026-10-26 17:00+01:00", "2026-10-27 09:00+01:00"),
+    ("2026-10-25 02:30", "2026-10-26 09:00+01:00", "2026-10-26 17:00+01:00", "2026-10-27 09:00+01:00"),
+    # Good Friday and Easter Monday: from Thursday it is Tuesday, and so it is from Friday.
+    ("2026-04-02 10:00", "2026-04-07 09:00+02:00", "2026-04-07 17:00+02:00", "2026-04-08 09:00+02:00"),
+    ("2026-04-03 10:00", "2026-04-07 09:00+02:00", "2026-04-07 17:00+02:00", "2026-04-08 09:00+02:00"),
+    ("2026-04-07 08:00", "2026-04-07 09:00+02:00", "2026-04-07 17:00+02:00", "2026-04-08 09:00+02:00"),
+])  # fmt: skip
+def test_business_days_keep_to_the_minute_over_holidays_and_changes_of_the_clock(
+    policy: Policy, at: str, told: str, bound: str, again: str
+) -> None:
+    """The bound of a business day as a team in Berlin has it: in its wall clock, whatever that does in between."""
+    system = policy.systems["self-healing"]
+    hours = replace(system.calendar or Calendar(zone=""), zone="Europe/Berlin", holidays=EASTER)
+    there = replace(policy, systems={**policy.systems, "self-healing": replace(system, calendar=hours)})
+    began_at = datetime.fromisoformat(at).replace(tzinfo=BERLIN).astimezone(UTC)
+
+    incident, timers = opened(there, "self-healing", began_at, signal="model_performance")
+    found = played(there, incident, timers, timedelta(days=6))
+
+    at_times = [(began_at + minute * MINUTE).astimezone(BERLIN) for minute, _, _ in found]
+    assert [f"{one:%Y-%m-%d %H:%M}{one:%z}" for one in at_times[:3]] == [
+        one[:-3] + one[-2:] for one in (told, bound, again)
+    ]
+
+
+@pytest.mark.parametrize("at", ["2026-03-29 01:50", "2026-10-25 01:50", "2026-12-25 12:00"])
+def test_minutes_of_ladders_by_time_alone_are_real_minutes(policy: Policy, at: str) -> None:
+    """An hour over a change of the clock is 60 minutes, and a holiday is a day like any other."""
+    began_at = datetime.fromisoformat(at).replace(tzinfo=BERLIN).astimezone(UTC)
+
+    for system, labels, minutes in (
+        ("khet-guard", {"signal": "up"}, [15, 30, 60, 120]), ("nivesh", {"signal": "up"}, [0, 15, 30]),
+        ("nivesh", {"signal": "drift"}, [0, 60, 240]), ("nivesh", {"component": "redis"}, [0, 5, 15]),
+        ("self-healing", {"signal": "up"}, [0, 30]), ("self-healing", {"signal": "drift"}, [0, 240]),
+        ("self-healing", {"component": "disk"}, [0, 120]),
+    ):  # fmt: skip
+        incident, timers = opened(policy, system, began_at, **labels)
+        found = played(policy, incident, timers, minutes[-1] * MINUTE)
+        assert [minute for minute, _, _ in found] == minutes, (system, labels)
 
 
 def test_a_repeat_of_business_hours_waits_for_the_morning(policy: Policy) -> None:

@@ -26,7 +26,7 @@ import pytest
 from bot import http as door
 from bot.app import Bot
 from bot.config import Settings
-from bot.config.settings import HttpSettings, Secret, SlackSettings
+from bot.config.settings import CalendarSource, HttpSettings, Secret, SlackSettings
 from bot.doctor import examine
 from bot.ledger import Ledger
 from bot.logs import _Line
@@ -41,6 +41,7 @@ from playground.slack.workspace import APP_TOKEN, BOT_TOKEN
 from playground.system.processes import free_port
 from tests.e2e.webhooks import alert, webhook
 from tests.engine.office import ALICE, TEMPLATES, Clock, Office, policy
+from tests.engine.receivers import gateway
 from tests.wire.waiting import until
 
 SIGNING = "canary-signing-secret"
@@ -505,6 +506,34 @@ def test_the_doctor_says_what_does_not_work(new_bot: NewBot, tmp_path: Path) -> 
     again = {line.what: line for line in examine(bot.settings, bot.registry)}
     assert not again["database"].ok
     assert "newer" in again["database"].words
+
+
+def test_the_doctor_reads_calendars_and_looks_at_media(new_bot: NewBot, tmp_path: Path) -> None:
+    """One line for each; what does not work says why, no address is shown, and nobody is called."""
+    event = "BEGIN:VEVENT\nUID:1\nDTSTART:20200101T090000Z\nDURATION:PT8H\nRRULE:FREQ=DAILY\nSUMMARY:alice\nEND:VEVENT"
+    (tmp_path / "rota.ics").write_text(f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//x//EN\n{event}\nEND:VCALENDAR\n")
+    read, gone = (
+        CalendarSource(name=f"main/{name}", zone="UTC", file=tmp_path / name) for name in ("rota.ics", "gone.ics")
+    )
+    with gateway() as phone:
+        good, bad = f"json://canary-password@127.0.0.1:{phone.port}/", "nosuch://canary-password"
+        media = {"alice": {"sms": Secret(good), "pager": Secret(bad)}}
+        made = new_bot(serve=False)
+        settings = replace(made.settings, calendars=(read, gone), media=media)
+        lines = {line.what: line for line in examine(settings, made.registry)}
+        assert phone.got == []
+
+    found = lines["calendar main/rota.ics"]
+    assert found.ok
+    assert int(found.words.partition(" ")[0]) > 14, found.words
+    assert found.words.endswith("events in the coming weeks")
+    assert not lines["calendar main/gone.ics"].ok
+    assert "cannot be read" in lines["calendar main/gone.ics"].words
+    assert lines["alice: sms"].ok
+    assert "nobody was called" in lines["alice: sms"].words
+    assert not lines["alice: pager"].ok
+    assert lines["alice: pager"].words
+    assert "canary" not in str([line.words for line in lines.values()])
 
 
 def test_the_buttons_of_a_question_and_of_an_update_are_understood(new_bot: NewBot) -> None:
