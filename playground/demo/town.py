@@ -18,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -51,6 +52,13 @@ def _verbs() -> list[dict[str, Any]]:
     """What people can say to the bot, for the completion on the page: what acts comes first."""
     spoken = [one.verb for one in load_verbs().values()]
     return [{"usage": one.usage, "about": one.summary} for one in (*load().actions.values(), *spoken)]
+
+
+def _rotation() -> dict[str, Any]:
+    """Alice has it for the next six days, whenever the demo is played; then Bob. So there is one to stand in for."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    layer = {"name": "week", "people": ["alice", "bob"], "starts_on": yesterday, "every": "7d"}
+    return {"demo": {"zone": "UTC", "layers": [layer]}}
 
 
 class Town:
@@ -157,7 +165,8 @@ class Town:
             "http": {"listen": f"127.0.0.1:{self.port}", "public_url": self.url},
             "runbooks": str(self.runbooks),
             "people": people,
-            "defaults": {"channel": f"#{CHANNEL}", "oncall": ["alice"]},
+            "rotations": _rotation(),
+            "defaults": {"channel": f"#{CHANNEL}", "oncall": ["rota:demo", "bob"]},
             "audit": {"anchor_file": str(self.folder / "audit.anchor")},
             "drift": {"folders": [str(self.data)], "reports": str(self.folder / "drift-reports")},
             "demo": {"minute": self.minute},

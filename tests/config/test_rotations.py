@@ -6,9 +6,11 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bot.config import inspect, load
 from bot.policy.calendar import Window
+from playground.demo.town import _rotation as demo_rotation
 from tests.config.folder import ENV, MAIN, NAMES, Folder
 
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -89,3 +91,14 @@ def test_a_level_may_page_a_rotation(tmp_path: Path) -> None:
     folder.profile += "escalation: {P0: [{after: 5m, to: 'rota:main'}, {after: 9m, to: 'rota:night'}]}\n"
 
     assert told(folder) == ['system.yaml:13: level 2 of P0: unknown rotation "night"; use one of: main']
+
+
+def test_the_demo_has_a_rotation_to_stand_in_for_whenever_it_is_played(tmp_path: Path) -> None:
+    made = yaml.safe_dump({"rotations": demo_rotation()})
+    folder = Folder(tmp_path, main=MAIN.replace("oncall: [alice]", "oncall: ['rota:demo', dana]") + made)
+    now = datetime.now(UTC)
+
+    assert told(folder, now) == []
+    policy = load(folder.write(), ENV, NAMES).policy
+    for days, key in ((0, "alice"), (5, "alice"), (8, "bob")):
+        assert [one.key for one in policy.on_call("shop", now + timedelta(days=days))] == [key, "dana"]

@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
+import yaml
 
+from bot.config.shape import RotationShape
 from bot.desk import Reply
 from bot.model import Incident
 from bot.policy import Policy
@@ -131,6 +133,24 @@ def test_what_cannot_be_is_refused_with_the_next_step(desk: Office, typed: str, 
     assert said.refused
     assert answer in said.text
     assert desk.store.stand_ins(desk.clock()) == ()
+
+
+@pytest.mark.parametrize("rotas", [{}, {"other": Rota(name="other", layers=(WEEK,))}])
+def test_a_plain_list_of_people_is_told_how_it_becomes_a_rotation(
+    file_store: Store, new_office: NewOffice, rotas: dict[str, Rota]
+) -> None:
+    """What is to be written is written out, and is what the files take."""
+    office = here(new_office(file_store, rules=replace(policy(), rotas=rotas)))
+
+    said = office.say("override @bob 4h shop")
+
+    assert said.refused
+    assert "shop has a plain list of people on call (alice)" in said.text
+    assert "put `oncall: [rota:main]` where the list is" in said.text
+    written = yaml.safe_load(said.text.splitlines()[1].strip("`"))["rotations"]["main"]
+    (layer,) = RotationShape.model_validate(written).layers
+    assert (layer.people, layer.starts_on) == (["alice"], date(2026, 11, 22))
+    assert office.store.stand_ins(office.clock()) == ()
 
 
 def test_whoever_may_not_steer_may_not_put_people_on_call(desk: Office) -> None:

@@ -46,14 +46,14 @@ def say_override(room: Room, command: cmd.Command, asker: Asker) -> Reply:
         return Reply(text=f"For how long, up to {_LONGEST.days} days? {_USAGE}.", refused=True)
     left = [word for word in rest if not cmd.span(word)]
     begins = next((index for index, word in enumerate(left) if word.lower() == "from"), len(left))
-    rota = _chosen(room.policy, left[:begins])
+    now = room.engine.now()
+    rota = _chosen(room.policy, left[:begins], now)
     if isinstance(rota, Reply):
         return rota
     allowed = _may(room.policy, rota.name, asker)
     if allowed.refused:
         room.engine.note_refusal(allowed, asker.who, "", "override")
         return Reply(text=allowed.text, refused=True)
-    now = room.engine.now()
     start, used = moment(left[begins + 1 :], now, room.zone_of(asker, [rota])) if left[begins:] else (now, 0)
     if start is None or begins + 1 + used < len(left):
         return Reply(text=f"From when? {HINT}: {_USAGE}.", refused=True)
@@ -142,12 +142,11 @@ def _listed(room: Room) -> Reply:
     return Reply(text=head([*lines, f"New: {_USAGE}."]) if lines else f"Nobody stands in. New: {_USAGE}.")
 
 
-def _chosen(policy: Policy, words: list[str]) -> Rota | Reply:
+def _chosen(policy: Policy, words: list[str], now: datetime) -> Rota | Reply:
     """The rotation that is named, the only one of the named system, or the only one there is."""
-    if not policy.rotas:
-        text = "There is no rotation to stand in for. Add one under `rotations` in mlops.yaml."
-        return Reply(text=text, refused=True)
     name = words[0].removeprefix("rota:") if words else ""
+    if not policy.rotas or (name in policy.systems and not any(name in users_of(policy, key) for key in policy.rotas)):
+        return Reply(text=_plain_list(policy, name, now), refused=True)
     if name in policy.rotas:
         return policy.rotas[name]
     able = [rota for key, rota in policy.rotas.items() if not name or name in users_of(policy, key)]
@@ -156,6 +155,21 @@ def _chosen(policy: Policy, words: list[str]) -> Rota | Reply:
     listed = ", ".join(policy.rotas)
     said = f"There is no rotation “{harmless(name, 40)}”.{cmd.nearest(name, list(policy.rotas))}" if name else ""
     return Reply(text=f"{said or 'Which rotation?'} There are: {listed}. {_USAGE}.".strip(), refused=True)
+
+
+def _plain_list(policy: Policy, name: str, now: datetime) -> str:
+    """How a list of people, in which nobody takes turns, becomes a rotation that somebody can stand in for."""
+    system = policy.system(name or next(iter(policy.systems), ""))
+    listed = [key for key in system.oncall if policy.by_key(key) is not None]
+    people = ", ".join(listed) or "alice, bob"
+    title = "default" if system is policy.default else system.name
+    begins = f"{now - DAY:%Y-%m-%d}"  # today's hand-over may be yet to come, and nobody would have it until then
+    return (
+        f"{harmless(title, 60)} has a plain list of people on call ({', '.join(listed) or 'nobody'}), and only in a "
+        "rotation can somebody stand in. Make it one in mlops.yaml:\n"
+        f"`rotations: {{main: {{layers: [{{people: [{people}], starts_on: {begins}}}]}}}}`\n"
+        f"and put `oncall: [rota:main]` where the list is. For one incident: `/mlops assign @person INC-7`."
+    )
 
 
 def _may(policy: Policy, rotation: str, asker: Asker) -> Why:
