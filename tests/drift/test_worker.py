@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bot.drift.asked import DataSource, DriftProfile, Limits, Roles, SourceKind, request
+from bot.drift.asked import Change, DataSource, DriftProfile, Known, Limits, Roles, SourceKind, request
 from bot.drift.report import Cause, DriftReport, Verdict
 from bot.drift.runner import DriftRunner, WorkerSettings
 from bot.ports import Foreign
@@ -32,14 +32,16 @@ def ask(tmp_path: Path) -> Ask:
     """Compare two frames with a worker of our own."""
     runner = DriftRunner(WorkerSettings(reports=tmp_path / "reports", folders=(tmp_path,)))
 
-    def run(before: Frame, now: Frame, limits: Limits = QUICK, feature: str = "", **profile: Any) -> DriftReport:
+    def run(
+        before: Frame, now: Frame, limits: Limits = QUICK, feature: str = "", known: Known | None = None, **profile: Any
+    ) -> DriftReport:
         sides = [
             DataSource(kind=SourceKind.PARQUET, path=str(write(frame, tmp_path / f"{name}.parquet")))
             for name, frame in (("before", before), ("now", now))
         ]
         usual = {"reference": sides[0], "current": sides[1], "roles": Roles(prediction=SCORE, time=TIME)}
         asked = DriftProfile(system="study", model="affairs", limits=limits, **usual | profile)
-        return runner.run(request(asked, NOW, feature=feature))
+        return runner.run(request(asked, NOW, feature=feature, known=known))
 
     return run
 
@@ -73,6 +75,28 @@ def test_only_the_rows_of_the_window_are_compared(ask: Ask) -> None:
     assert report.triage.cause is Cause.QUIET
     assert [(column.name, column.is_pictured) for column in report.columns] == [("religious", True)]
     assert report.inputs > 5
+
+
+def test_a_step_is_told_with_the_deploy_that_lies_near_it(ask: Ask) -> None:
+    """From the ledger's line to the sentence that people read: half of the week is as before, then a column moved."""
+    before, now = affairs()
+    step_at = np.datetime64("2026-03-05T12:00:00")
+    chance = np.random.default_rng(5)
+    for frame in (before, now):
+        frame["steps"] = chance.normal(0, 1, len(frame[TIME]))
+    now["steps"] = now["steps"] + np.where(now[TIME] >= step_at, 1.2, 0.0)
+    deploy, earlier = (datetime(2026, 3, day, 11, 40, tzinfo=UTC) for day in (5, 3))
+    known = Known(changes=(
+        Change(what="feeder was rolled out anew", earliest_at=deploy, latest_at=deploy),
+        Change(what="the pipeline rows ran", earliest_at=earlier, latest_at=earlier),
+    ))  # fmt: skip
+    report = ask(before, now, known=known)
+    assert (report.onset, report.triage.retrain_locked is None) == ("step", False)
+    assert report.onset_at is not None
+    assert abs(report.onset_at.replace(tzinfo=None) - step_at.astype(datetime)) <= timedelta(hours=12)
+    [clue] = [clue for clue in report.triage.clues if clue.sign == "onset"]
+    assert clue.sentence.startswith("It came in one step, at about 05 Mar")
+    assert clue.sentence.endswith("near it: feeder was rolled out anew, 05 Mar 11:40 UTC.")
 
 
 def test_what_cannot_be_answered_is_a_sentence(ask: Ask, tmp_path: Path) -> None:
