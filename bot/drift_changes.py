@@ -6,6 +6,7 @@ pipeline remembers. What none of them saw is not known, so that nothing fits is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +18,8 @@ from bot.policy import System
 from bot.ports import RELEASED, Backends, Foreign, Move, PastRuns, Workloads
 from bot.store import Store
 from handlers._kube_runs import runs_of
+
+log = logging.getLogger("mlops.drift")
 
 MOST = 40  # that are told to the worker, the newest first
 MOST_RUNS = 14  # a pipeline that runs more often than that fits every beginning, so it explains none
@@ -80,6 +83,10 @@ def _ran(system: System, backends: Backends, since: datetime, now: datetime, sil
             runs = ask()
         except Foreign as problem:
             silent.append(f"Runs of {name} are not known: {problem.sentence}")
+            continue
+        except Exception:  # an odd answer of one pipeline must not cost the whole report
+            log.exception("the runs of %s cannot be read", name, extra={"action": "drift_blind"})
+            silent.append(f"Runs of {name} are not known: reading them failed inside the bot; the log has the detail.")
             continue
         if len(runs) <= MOST_RUNS:
             for began_at, ended_at in runs:

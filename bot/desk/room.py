@@ -21,6 +21,7 @@ from bot.work import Worker
 from handlers import commands as cmd
 
 _ADDRESS = re.compile(r"\b(user|channel):([#\w-]+)")  # how a page's target stands in the audit
+_PASSING = frozenset({"unreachable", "timeout", "overloaded"})  # reasons of a silence that ends by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +192,8 @@ class Room:
             try:
                 finding = ask(self.worker.look(subject_of(system, model), incident))
             except Foreign as problem:
-                return Reply(text=f"No answer: {spoken(problem.sentence)}", refused=True)
+                again = " Ask again when it answers." if problem.reason in _PASSING else ""
+                return Reply(text=f"No answer: {spoken(problem.sentence)}{again}", refused=True)
             rows = [
                 f"• {harmless(what)}: {harmless(value)} {harmless(bound)}".rstrip()
                 for what, value, bound in finding.rows

@@ -26,7 +26,7 @@ TRAINING = TrainingProfile(name="features", backend="flows", dag="build_features
 class Flows:
     """A pipeline that remembers its runs."""
 
-    def __init__(self, *runs: tuple[datetime, datetime | None], problem: Foreign | None = None) -> None:
+    def __init__(self, *runs: tuple[datetime, datetime | None], problem: Exception | None = None) -> None:
         self.runs, self.problem = runs, problem
 
     def ran(
@@ -114,6 +114,12 @@ def test_a_silent_pipeline_costs_its_own_part_and_is_named(lab: Lab) -> None:
     found, silent = near(lab, Flows(problem=Foreign("unreachable", "Airflow does not answer.")))
     assert len(found) == 1
     assert silent == ("Runs of features are not known: Airflow does not answer.",)
+
+
+def test_an_odd_answer_of_a_pipeline_costs_no_report(lab: Lab) -> None:
+    found, [said] = near(lab, Flows(problem=KeyError("start_date")))
+    assert found == ()
+    assert said.startswith("Runs of features are not known: reading them failed inside the bot")
 
 
 def test_the_worker_is_told_of_them(lab: Lab) -> None:

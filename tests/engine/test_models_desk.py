@@ -9,9 +9,9 @@ import pytest
 
 from bot.desk import Reply
 from bot.desk.room import Room
-from bot.ports import Move
+from bot.ports import Foreign, Move
 from bot.store import Store
-from tests.engine.office import MODEL, Clock, Office, policy, system
+from tests.engine.office import DOWN, MODEL, Clock, Office, failing, policy, system
 
 
 @pytest.fixture
@@ -67,3 +67,17 @@ def test_each_system_has_a_past_of_its_own(twins: Office, clock: Clock) -> None:
                                   f"compare {MODEL} 1 2 3 4"])  # fmt: skip
 def test_a_comparison_that_makes_no_sense_is_refused(twins: Office, said: str) -> None:
     assert twins.say(said).refused
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (DOWN, "No answer: Prometheus does not answer. Ask again when it answers."),
+        (Foreign("invalid", "A query gave 2 series; aggregate it."), "No answer: A query gave 2 series; aggregate it."),
+    ],
+)
+def test_no_answer_says_what_to_do(
+    file_store: Store, new_office: Callable[..., Office], problem: Foreign, told: str
+) -> None:
+    office = new_office(file_store, questions=[failing("quality", problem)])
+    assert whole(office.say(f"quality {MODEL}")).endswith(told)
