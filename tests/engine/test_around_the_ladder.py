@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from bot.desk import Asker
 from bot.model import IncidentState, Level, Severity
-from bot.policy import Ladder, Policy, System
+from bot.policy import Ladder, Maintenance, Policy, System
+from bot.policy.calendar import Window
 from bot.store import Store
 from playground.slack import Workspace
 from tests.engine.conftest import NewOffice
-from tests.engine.office import ALICE, BOB, CHANNEL, MIA, Clock, Office, policy, posts, system, text_of
+from tests.engine.office import ALICE, BOB, CHANNEL, MIA, Clock, Office, at_once, policy, posts, system, text_of
 
 MINUTE = timedelta(minutes=1)
 
@@ -122,6 +123,44 @@ def test_a_request_delivered_twice_silences_once(here: Office) -> None:
         here.say("silence shop 1h because", BOB, request="R1")
 
     assert [line.kind for line in here.store.audit_lines()].count("silenced") == 1
+
+
+WEEKLY = Maintenance(window=Window(opens=time(11), closes=time(13)), zone="UTC", why="patching")
+
+
+@pytest.mark.parametrize("is_weekly", [True, False])
+def test_what_was_held_outlives_every_process_and_is_paged_once_by_two_replicas(
+    store: Store, new_office: NewOffice, clock: Clock, ws: Workspace, is_weekly: bool
+) -> None:
+    """All processes die in the middle of planned work; those that come then page at its end, to the minute."""
+    clock.at = datetime(2026, 3, 3, 11, 30, tzinfo=UTC)
+    weekly = with_work(rules(), WEEKLY if is_weekly else None)
+    before = new_office(store, rules=weekly, owner="before")
+    if not is_weekly:
+        before.say("silence shop 90m patching", BOB)
+    before.alert()
+    before.say("subscribe INC-1 1h", MIA)
+    before.settle(3)
+    later(before, 40)
+
+    after = [new_office(store, rules=weekly, owner=str(number)) for number in range(2)]
+    clock.at = datetime(2026, 3, 3, 12, 59, 59, tzinfo=UTC)
+    at_once(*(one.engine.tick for one in after))
+    assert told(ws, "alice") == []
+    clock.advance(seconds=2)
+    at_once(*(one.engine.tick for one in after), *(one.engine.tick for one in after))
+    at_once(*(one.deliver for one in after))
+    after[0].settle(5)
+
+    (page,) = [text for text in told(ws, "alice") if "level 1" in text]
+    assert "held back: patching" in page
+    assert len([text for text in told(ws, "bob") if "level 2" in text]) == 1
+    assert len([text for text in told(ws, "mia") if "Update" in text]) == 1
+
+
+def with_work(made: Policy, work: Maintenance | None) -> Policy:
+    shop = replace(made.systems["shop"], maintenance=(work,) if work else ())
+    return replace(made, systems={"shop": shop})
 
 
 def test_an_owner_who_sleeps_is_asked_and_then_replaced(here: Office, ws: Workspace) -> None:
