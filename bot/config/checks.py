@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from bot.config import training
+from bot.config import ladder_checks, training
 from bot.config.settings import BackendConfig, BackendKind, Names
 from bot.config.shape import DefaultsShape, SystemShape
 from bot.marked import At, Marked, Problem, nearest
@@ -55,6 +55,7 @@ def check_system(profile: Profile, policy: Policy, names: Names | None) -> list[
         *(found for word in Severity for found in _ladder(profile, policy, word)),
         *_kinds(profile, policy),
         *_hours(profile),
+        *_held_for_good(profile),
         *(found for tier in TIERS for found in _approval(profile, policy, tier)),
         *_roles(profile, policy),
         *_models(profile, names),
@@ -175,6 +176,11 @@ def _hours(profile: Profile) -> Iterable[Problem]:
         if one.part and one.part not in known:
             text = f'part "{one.part}" is no service or model; {nearest(one.part, known)}'
             yield profile.problem((*at, "part"), text)
+
+
+def _held_for_good(profile: Profile) -> list[Problem]:
+    found = ladder_checks.flaws(profile.system, profile.shape.escalation, profile.defaults.escalation)
+    return [profile.problem(at, text) for at, text in found]
 
 
 def _all_ladders(system: System) -> Iterable[Ladder]:

@@ -120,6 +120,13 @@ PROFILE_MISTAKES = [
     ('{after: 1h, to: ["role:manager", "group:S012AB3CD"], until: resolved}',
      '{after: at once, to: ["role:manager"]}', "level 2 is not later than the one before; raise `after`"),
     ("to: [oncall]}", "to: []}", "level 1 of P0 names nobody"),
+    ("escalation:\n", "escalation:\n  P1: []\n", "P1 has no levels; add one, or leave P1 out for the usual ladder"),
+    ("      repeat_every: 10m\n", "      P2: []\n", "P2 has no levels; add one, or leave P2 out"),
+    ('      - {after: 4h at work, to: ["role:senior"]}\n', "        []\n", "`every` has no levels; add one"),
+    ("- {days: [sun], opens: 02:00", "- {opens: 03:00, closes: 01:00, part: ranker}\n- {opens: 02:00",
+     "its windows together hold pages about ranker back for 336 h or more without a break; leave some time between"),
+    ("- {days: [sun], opens: 02:00", "- {days: [sat], opens: 03:00, closes: 02:59}\n- {opens: 02:00",
+     "its windows together hold pages about ranker back for 26 h or more without a break"),
     ("P0: 30m", "P0: never", '"never" is not a duration'),
 ]  # fmt: skip
 
@@ -133,6 +140,15 @@ def test_a_mistake_in_a_ladder_is_told_with_its_line(tmp_path: Path, text: str, 
 
     assert found, folder.errors()
     assert all(one.startswith("system.yaml:") and int(one.split(":")[1]) > PROFILE.count("\n") for one in found)
+
+
+@pytest.mark.parametrize("windows", [
+    "- {opens: 04:00, closes: 02:00}", "- {days: [sat, sun], opens: 00:00, closes: 23:00, zone: Asia/Kolkata}",
+    "- {days: [sat], opens: 03:00, closes: 02:00, part: ranker}\n- {opens: 02:00, closes: 03:00, part: shop-model}",
+])  # fmt: skip
+def test_planned_work_that_lets_go_every_day_is_fine(tmp_path: Path, windows: str) -> None:
+    profile = f"{PROFILE}maintenance:\n{windows}\n"
+    assert not [one for one in Folder(tmp_path, profile=profile).errors() if "without a break" in one]
 
 
 @pytest.mark.parametrize(("text", "instead", "told"), [
