@@ -17,12 +17,13 @@ import yaml
 from bot.charts import ChartPool
 from bot.config import gate as gates
 from bot.config.shape import ModelShape
+from bot.drift.asked import DriftProfile, Histogram
 from bot.model import Draft, Outcome, Plan, Severity, StepState
 from bot.policy import Bound, ModelProfile, System
 from bot.ports import Foreign, Refusal, Scene, Seen
 from handlers.actions import promote, reload, rollback
 from handlers.backends import mlflow, mlflow_stages, model_http, prometheus
-from handlers.diagnostics import health, metric_graph, metric_now, served_version, what_changed
+from handlers.diagnostics import health, metric_graph, metric_now, prediction_drift, served_version, what_changed
 from playground.system.stack import Stack
 from playground.system.wire import call
 from tests.handlers.conformance import check_metrics, check_registry, check_server
@@ -340,3 +341,30 @@ def _served_well_for(stack: Stack, scene: Callable[..., Scene], span: timedelta)
         assert time.monotonic() < deadline, "version 2 did not serve well in time"
         time.sleep(0.3)
     assert stack.served_version() == "2"
+
+
+def test_how_the_predictions_are_spread_is_read_from_a_real_histogram(scene: Callable[..., Scene]) -> None:
+    """Of windows of eight seconds; which verdict it is depends on the versions that earlier tests served."""
+    histogram = Histogram(
+        metric="prediction_probability_bucket", match={"job": "intent-server"}, reference_before=timedelta(seconds=8)
+    )
+    look = scene(drift=DriftProfile(system="playground", model=MODEL, histogram=histogram))
+    deadline = time.monotonic() + 40
+    while True:
+        try:
+            finding = prediction_drift.DIAGNOSTIC.ask(look)
+        except Foreign as problem:
+            if "has no data in the" not in problem.sentence:
+                raise
+        else:
+            told = {what: value for what, value, _ in finding.rows}
+            if int(told["predictions"].replace(",", "")) >= 50:
+                break
+        assert time.monotonic() < deadline, "no predictions in both windows in time"
+        time.sleep(0.3)
+    assert 0 <= float(told["index of the predictions"]) < 20
+    assert float(told["noise"]) > 0
+    assert finding.sentence.startswith(f"{MODEL}: ")
+    nowhere = replace(histogram, match={"job": 'no"such\\'})
+    with pytest.raises(Foreign, match="has no data in the reference window"):
+        prediction_drift.DIAGNOSTIC.ask(replace(look, drift=replace(look.drift, histogram=nowhere)))
