@@ -274,7 +274,9 @@ class System:
 
     def abilities(self, service: str, model: str) -> frozenset[str]:
         """What kinds of backend can tell something about a service or model of the system."""
-        near = [one for one in self.models if model == one.name or (not model and service in ("", one.service))]
+        near = [one for one in self.models if (model == one.name if model else service == one.service and service)]
+        if len(near) > 1:  # which of them is meant, nobody said
+            near = []
         found = {part for one in near for part in ("registry", "server", "metrics", "quality") if getattr(one, part)}
         found |= {"drift" for one in near if one.drift} | {"histogram" for one in near if "histogram" in one.drift}
         return frozenset(found | ({"workloads"} if self.workload(service) is not None else set()))
