@@ -21,12 +21,13 @@ demo: $(STAMP) ## Run the whole bot here, with a local Slack and a small ML syst
 	@$(BIN)/python -m playground.parts install prometheus alertmanager
 	@$(BIN)/mlops-bot demo $(ARGS)
 
+# Most tests wait for real programs, so a third worker pays; with a control plane for each worker it does not.
 test: $(STAMP) ## Run the tests (ARGS="tests/core -k ladder" for some of them)
 	@$(BIN)/python -m playground.parts install prometheus promtool alertmanager postgres chromium \
 		|| echo "test: going on; the tests that need a missing part will fail and name it"
-	@marks="$(LEFT_OUT)"; why=$$($(BIN)/python -m playground.kube found) \
-		|| { marks="$$marks and not cluster"; echo "test: not run: tests/cluster, for want of a Kubernetes: $$why"; }; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$$marks" $(ARGS)
+	@marks="$(LEFT_OUT)"; workers=2; why=$$($(BIN)/python -m playground.kube found) \
+		|| { marks="$$marks and not cluster"; workers=3; echo "test: not run: tests/cluster, for want of a Kubernetes: $$why"; }; \
+	$(BIN)/python -m pytest -n $$workers --dist loadfile -m "$$marks" $(ARGS)
 
 kube: $(STAMP) ## Build the Kubernetes that tests/cluster and the demo run against, once, outside this folder
 	@$(BIN)/python -m playground.kube build

@@ -23,7 +23,7 @@ from tests.core.observer import check_standing
 from tests.core.stage import ALICE, BOB, MALLORY, Broken, Move, World
 from tests.core.world import happen, moves, tell
 
-EXAMPLES, STEPS = 400, 60
+EXAMPLES, STEPS = 250, 60
 PEOPLE = st.sampled_from([ALICE, BOB, MALLORY])
 FORWARD = (  # the most advanced first
     ("step", "1", "done"), ("step", "0", "done"), ("reread", "0", "same"), ("draw", "0", "drawn"),

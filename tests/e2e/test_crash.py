@@ -63,7 +63,7 @@ def test_after_the_webhooks_answer(town: Callable[..., Town]) -> None:
     "fault",
     [
         "timeout_after",
-        "500",
+        pytest.param("500", marks=pytest.mark.slow),
         pytest.param("reset_after", marks=pytest.mark.slow),
         pytest.param("timeout_before", marks=pytest.mark.slow),
     ],

@@ -52,6 +52,7 @@ def test_the_release_step_leaves_a_trail(running_stack: Stack) -> None:
     assert "ops.prod_from" in _pairs(current["tags"])
 
 
+@pytest.mark.slow
 def test_an_incident_from_the_bad_release_to_the_resolved_notification(stack: Stack) -> None:
     with AlertSink() as sink:
         stack.send_alerts_to(Webhook(url=sink.url, token=TOKEN))
@@ -88,6 +89,7 @@ def test_a_reload_that_fails_keeps_the_old_version_and_says_why(stack: Stack) ->
     assert (stack.champion_version(), stack.served_version()) == ("3", "2")
 
 
+@pytest.mark.slow
 def test_a_stopped_server_is_noticed_and_comes_back(stack: Stack) -> None:
     with AlertSink() as sink:
         stack.send_alerts_to(Webhook(url=sink.url))
@@ -162,6 +164,7 @@ def test_another_model_is_not_reloaded_here(running_stack: Stack) -> None:
     assert refused.value.status == 409
 
 
+@pytest.mark.slow
 def test_without_prometheus_the_accuracy_comes_from_the_server_and_admin_calls_need_the_token() -> None:
     cache = parts.cache_dir().parent / "trained"
     with Stack(metrics=None, cache_dir=cache, admin_token="of-the-admin") as alone:
