@@ -58,7 +58,7 @@ TICK_TOO_OLD_S = 10.0
 WORK_LEASE = timedelta(seconds=60)
 DRAIN_S = 8.0
 KEEP = timedelta(days=30)  # event keys and settled messages; incidents and the audit are never dropped
-_SENDERS, _WORKERS = 8, 6  # more of them only wait for each other where one file takes every write
+_SENDERS, _WORKERS = 16, 6  # a sender waits for Slack most of the time
 _CALLERS = 3  # each is a child process while it calls
 _LOOK_AFTER = timedelta(seconds=2)  # what a killed replica was sending may still be under way to Slack
 _SOCKETS = 2  # one may be refreshed by Slack at any time

@@ -86,13 +86,13 @@ class Pretender:
         self._file = folder / "clock"
         self._lock = threading.Lock()
         self.environment = {
-            "LD_PRELOAD": str(library), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1",
+            "LD_PRELOAD": str(library), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
         }  # fmt: skip
         self.step(0)
 
     def step(self, seconds: float) -> None:
-        """From now on the wall clock is that far from the true one."""
+        """Within a second from now the wall clock is that far from the true one."""
         with self._lock:
             fresh = self._file.with_suffix(".new")
             fresh.write_text(f"{seconds:+.3f}\n")

@@ -1,7 +1,8 @@
 """What we avoid, to compare with: an escalation whose timers are jobs in APScheduler's own job store.
 
 The smallest program that takes the same alerts and owes the same pages. It does what its documentation advises: a
-database as job store, and no grace time, so that late jobs run. One argument: the JSON file with its settings.
+database as job store, and the grace time that its settings name: one second, as it comes, or none, so that late jobs
+run however late. One argument: the JSON file with its settings.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def main() -> None:
     """Serve until killed."""
     Handler.scheduler = BackgroundScheduler(
         jobstores={"default": SQLAlchemyJobStore(url=SETTINGS["url"])},
-        job_defaults={"misfire_grace_time": None, "coalesce": False, "max_instances": 1_000}, timezone=UTC,
+        job_defaults={"misfire_grace_time": SETTINGS["grace_s"], "coalesce": False, "max_instances": 1_000},
+        timezone=UTC,
     )  # fmt: skip
     Handler.scheduler.start()
     server = ThreadingHTTPServer(("127.0.0.1", int(SETTINGS["port"])), Handler)

@@ -79,12 +79,18 @@ def seen(ground: Ground) -> dict[Page, list[float]]:
     return found
 
 
+def _messages(ground: Ground) -> int:
+    """How many messages stand in all conversations: never fewer than there are pages."""
+    return sum(len(channel.messages) for channel in list(ground.workspace.world.state.channels.values()))
+
+
 def wait_for_all(ground: Ground, within_s: float, *, quiet_s: float = 2.0) -> None:
     """Return when every owed page is there, or `within_s` have passed; then listen a little longer for doubled ones."""
     deadline = time.monotonic() + within_s
     wanted = owed(ground)
     while time.monotonic() < deadline:
-        if wanted.keys() <= seen(ground).keys():
+        # Reading every message takes as much of this process as the local Slack has to answer with, so count first.
+        if _messages(ground) >= len(wanted) and wanted.keys() <= seen(ground).keys():
             break
         time.sleep(0.1)
     time.sleep(quiet_s)
@@ -106,6 +112,8 @@ def count(name: str, ground: Ground) -> Count:
         f"doubled {page}: {[round(at, 2) for at in times]}" for page, times in sorted(doubled.items())[:5]
     ]
     counted.notes += [f"early {page}" for page in sorted(early)[:5]]
+    worst = sorted(((min(found[page]) - due[1], page) for page, due in wanted.items() if page in found), reverse=True)
+    counted.notes += [f"late {page}: {by_s:.1f} s" for by_s, page in worst[:3] if by_s > 2]
     return counted
 
 
@@ -115,6 +123,12 @@ def longest_after(ground: Ground, moment: float) -> float:
     overdue = [page for page, due in owed(ground).items() if due[1] <= moment and page in found]
     after = [min(found[page]) - moment for page in overdue if min(found[page]) > moment]
     return max(after, default=0.0)
+
+
+def overdue(ground: Ground, moment: float) -> int:
+    """How many pages were due before a start, or the end of an outage, and came only after it."""
+    found = seen(ground)
+    return sum(due[1] <= moment and min(found.get(page, [moment])) > moment for page, due in owed(ground).items())
 
 
 def judge(
