@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from bot import events as ev
 from bot.desk import acting, drift_clicks
 from bot.desk.reply import Asker, Reply, told, why_of
@@ -16,15 +18,15 @@ _MENU = {  # the overflow's choices, and the words each stands for
 }  # fmt: skip
 
 
-class Clicks:
+class Clicks(ABC):
     """What the buttons do. The desk adds what people type."""
 
     def __init__(self, room: Room) -> None:
         self.room = room
 
+    @abstractmethod
     def say(self, text: str, asker: Asker) -> Reply:
         """Answer typed words: a menu's choice means the same."""
-        raise NotImplementedError
 
     def click_ack(self, incident_id: str, epoch: int, asker: Asker) -> Reply:
         """The button Acknowledge, or Take over."""
